@@ -1,0 +1,44 @@
+"""What all tests share: two logical CPUs, same bits every time, little networks and runs."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+CPU = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
+tf.config.experimental.enable_op_determinism()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def write_picture(rng: np.random.Generator) -> Callable[..., Path]:
+    """Writes a random picture of the given size; returns its path."""
+
+    def write(path: Path, width: int = 64, height: int = 32) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        small = rng.integers(0, 256, (4, 8, 3), dtype=np.uint8)
+        Image.fromarray(small).resize((width, height), Image.Resampling.NEAREST).save(path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def pairs_folder(tmp_path: Path, write_picture: Callable[..., Path]) -> Path:
+    """A folder of 20 side-by-side pictures, each half 32x32."""
+    folder = tmp_path / "pairs"
+    for number in range(20):
+        write_picture(folder / f"{number:02d}.png")
+    return folder

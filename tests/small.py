@@ -1,0 +1,77 @@
+"""Little networks and batches that several tests train."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from tfpix2pix.config import ObjectiveConfig
+from tfpix2pix.devices import make_strategy
+from tfpix2pix.models import patchgan_discriminator, unet_generator
+from tfpix2pix.state import TrainState
+from tfpix2pix.train_step import train_step
+
+SHAPE = (32, 32, 3)
+MIRRORED = "mirrored"
+
+
+def make_state(objective: ObjectiveConfig, *, norm: str = "instance", dropout: float = 0.0, **options) -> TrainState:
+    discriminator = None
+    if objective.adversarial != "none":
+        discriminator = patchgan_discriminator(
+            SHAPE, SHAPE, base_filters=4, patch_size=16, norm=norm, conditional=objective.adversarial == "cgan", seed=2
+        )
+
+    def generator():
+        return unet_generator(SHAPE, base_filters=4, norm=norm, dropout=dropout, seed=1)
+
+    return TrainState(generator, discriminator, **options)
+
+
+def batches(count: int, batch_size: int = 2) -> tf.data.Dataset:
+    rng = np.random.default_rng(0)
+    pairs = {
+        side: rng.uniform(-1, 1, (count * batch_size, *SHAPE)).astype(np.float32) for side in ("input", "target")
+    }
+    return tf.data.Dataset.from_tensor_slices(pairs).batch(batch_size, drop_remainder=True)
+
+
+def trainer_for(
+    state: TrainState, objective: ObjectiveConfig, strategy: str = "one", batch_size: int = 2, seed: int = 0
+) -> Callable[[Iterator, int, int], np.ndarray]:
+    """Returns a function that runs steps `first` to `first + count` and gives their losses `(count, 3)`."""
+    distribution = make_strategy(strategy)
+
+    @tf.function
+    def run(iterator, first, count):
+        losses = tf.TensorArray(tf.float32, size=tf.cast(count, tf.int32), element_shape=(3,))
+        for number in tf.range(count):
+            shares = distribution.run(
+                train_step,
+                args=(state, objective, next(iterator), first + number),
+                kwargs={"total_steps": 10, "global_batch_size": batch_size, "seed": seed},
+            )
+            total = distribution.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
+            losses = losses.write(tf.cast(number, tf.int32), total)
+        return losses.stack()
+
+    return lambda iterator, first, count: run(
+        iterator, tf.constant(first, tf.int64), tf.constant(count, tf.int64)
+    ).numpy()
+
+
+def train(
+    objective: ObjectiveConfig, strategy: str = "one", steps: int = 5, batch_size: int = 2, **options
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
+    """Trains a new state; returns its variables before and after, and the losses."""
+    distribution = make_strategy(strategy)
+    with distribution.scope():
+        state = make_state(objective, **options)
+    before = values(state)
+    iterator = iter(distribution.experimental_distribute_dataset(batches(steps, batch_size)))
+    losses = trainer_for(state, objective, strategy, batch_size)(iterator, 0, steps)
+    return before, values(state), losses
+
+
+def values(state: TrainState) -> dict[str, np.ndarray]:
+    return {name: variable.numpy() for name, variable in state.named_variables().items()}

@@ -1,0 +1,298 @@
+"""`pipelines.download` against a server of its own on 127.0.0.1."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import io
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipelines import download
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves `body` under every path; `cut` bytes are missing at the end though the header promises them."""
+
+    body = b""
+    cut = 0
+    status = 200
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.requests: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/datasets/facades.tar.gz"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_HEAD(self) -> None:
+        self.server.requests.append(self.command)
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        self.wfile.write(self.server.body[: len(self.server.body) - self.server.cut])
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with Server() as running:
+        running.body = archive()
+        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+def picture(seed: int, encode: Callable[[np.ndarray], tf.Tensor] = tf.io.encode_jpeg) -> bytes:
+    """Returns an encoded picture of noise, 16x8."""
+    encoded: bytes = encode(np.random.default_rng(seed).integers(0, 256, (8, 16, 3), dtype=np.uint8)).numpy()
+    return encoded
+
+
+def member(name: str, data: bytes = b"", kind: bytes = tarfile.REGTYPE, to: str = "") -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.size, info.type, info.linkname = len(data), kind, to
+    return info, data
+
+
+def archive(*more: tuple[tarfile.TarInfo, bytes], top: str = "facades", seed: int = 0) -> bytes:
+    """Returns a tar.gz of two pictures in train/, one in val/, and the members of `more` between them."""
+    members = [
+        member(f"{top}/train/1.jpg", picture(seed)),
+        *more,
+        member(f"{top}/train/2.jpg", picture(seed + 1)),
+        member(f"{top}/val/1.png", picture(seed + 2, tf.io.encode_png)),
+    ]
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as out:
+        for info, data in members:
+            out.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def names(folder: pathlib.Path) -> list[str]:
+    """Returns every file in the folder, as a relative path, sorted; also the empty folders, with a slash."""
+    found = [p for p in folder.rglob("*") if p.is_file() or not any(p.iterdir())]
+    return sorted(p.relative_to(folder).as_posix() + ("/" if p.is_dir() else "") for p in found)
+
+
+COMPLETE = ["facades.checksums.tsv", "facades/train/1.jpg", "facades/train/2.jpg", "facades/val/1.png"]
+
+
+def test_importing_it_is_light() -> None:
+    code = "import sys, pipelines.download; print([m for m in sys.modules if m.startswith(('tensorflow', 'keras'))])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_downloads_unpacks_and_records(server: Server, tmp_path: pathlib.Path) -> None:
+    directory = tmp_path / "not" / "yet"
+    got = download.fetch("facades", server.url, directory=directory, archive_bytes=len(server.body))
+    assert got == directory / "facades"
+    assert names(directory) == COMPLETE
+    assert (got / "train" / "2.jpg").read_bytes() == picture(1)
+    assert server.requests == ["HEAD", "GET"]
+    record = (directory / "facades.checksums.tsv").read_text().rstrip("\n").split("\t")
+    digest = hashlib.sha256(server.body).hexdigest()
+    assert record == [server.url, str(len(server.body)), digest, "facades.tar.gz"]
+
+
+def test_second_fetch_makes_no_request(server: Server, tmp_path: pathlib.Path) -> None:
+    first = download.fetch("facades", server.url, directory=tmp_path)
+    server.requests.clear()
+    assert download.fetch("facades", server.url, directory=tmp_path) == first
+    assert server.requests == []
+
+
+def test_an_empty_folder_is_filled(server: Server, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "facades").mkdir()
+    download.fetch("facades", server.url, directory=tmp_path)
+    assert names(tmp_path) == COMPLETE
+
+
+def test_changed_archive_is_refused(server: Server, tmp_path: pathlib.Path) -> None:
+    shutil.rmtree(download.fetch("facades", server.url, directory=tmp_path))
+    old, server.body = server.body, archive(seed=7)
+    for _ in range(2):  # also when it is tried again
+        with pytest.raises(download.DownloadError, match="has changed") as caught:
+            download.fetch("facades", server.url, directory=tmp_path)
+        assert hashlib.sha256(old).hexdigest() in str(caught.value)
+        assert hashlib.sha256(server.body).hexdigest() in str(caught.value)
+        assert names(tmp_path) == ["facades.checksums.tsv"]
+    server.body = old
+    download.fetch("facades", server.url, directory=tmp_path)
+    assert names(tmp_path) == COMPLETE
+
+
+def test_record_that_is_no_record_is_told(server: Server, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "facades.checksums.tsv").write_text("nonsense\n")
+    with pytest.raises(download.DownloadError, match="isn't a file of checksums"):
+        download.fetch("facades", server.url, directory=tmp_path)
+
+
+def test_cut_transfer_leaves_nothing(server: Server, tmp_path: pathlib.Path) -> None:
+    server.cut = len(server.body) // 2
+    with pytest.raises(download.DownloadError, match="IncompleteRead"):
+        download.fetch("facades", server.url, directory=tmp_path)
+    assert [n for n in names(tmp_path) if not n.endswith("/")] == []
+    assert not (tmp_path / "facades").exists()
+    server.cut = 0
+    download.fetch("facades", server.url, directory=tmp_path)
+    assert names(tmp_path) == COMPLETE
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b[:-8] + bytes(8), lambda b: b"<html>" * 99])
+def test_broken_archive_leaves_nothing(
+    damage: Callable[[bytes], bytes], server: Server, tmp_path: pathlib.Path
+) -> None:
+    """A wrong archive must not even leave its checksum, to which the right one would be held."""
+    good, server.body = server.body, damage(server.body)
+    with pytest.raises(download.DownloadError, match="by hand"):
+        download.fetch("facades", server.url, directory=tmp_path)
+    assert names(tmp_path) == []
+    server.body = good
+    download.fetch("facades", server.url, directory=tmp_path)
+    assert names(tmp_path) == COMPLETE
+
+
+def test_server_that_is_down_is_told_with_what_to_do(server: Server, tmp_path: pathlib.Path) -> None:
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(download.DownloadError) as caught:
+        download.fetch("facades", server.url, directory=tmp_path)
+    message = str(caught.value)
+    assert server.url in message
+    assert "refused" in message
+    assert f"unpack it in {tmp_path} so that {tmp_path / 'facades' / 'train' / '1.jpg'} exists" in message
+    assert f"--data-dir={tmp_path}" in message
+    assert not (tmp_path / "facades").exists()
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_answers_other_than_the_archive_are_told(status: int, server: Server, tmp_path: pathlib.Path) -> None:
+    server.status = status
+    with pytest.raises(download.DownloadError, match=rf"{status}.*--data-dir="):
+        download.fetch("facades", server.url, directory=tmp_path)
+    assert not (tmp_path / "facades").exists()
+
+
+def test_output_is_short(server: Server, tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:
+    server.body = archive(*(member(f"facades/train/{i}.jpg", b"x") for i in range(3, 400)))
+    download.fetch("facades", server.url, directory=tmp_path)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert len(err) < 2000
+
+
+ESCAPES = {
+    "parent": member("facades/../../outside.txt", b"x"),
+    "parent_first": member("../outside.txt", b"x"),
+    "absolute": member("/tmp/outside.txt", b"x"),
+    "backslashes": member("facades\\..\\..\\outside.txt", b"x"),
+    "drive": member("C:outside.txt", b"x"),
+    "symbolic_link": member("facades/train/link", kind=tarfile.SYMTYPE, to="../../.."),
+    "hard_link": member("facades/train/3.jpg", kind=tarfile.LNKTYPE, to="../outside.txt"),
+    "pipe": member("facades/train/pipe", kind=tarfile.FIFOTYPE),
+}
+
+
+@pytest.mark.parametrize("case", ESCAPES)
+def test_members_that_would_escape_are_refused(case: str, server: Server, tmp_path: pathlib.Path) -> None:
+    server.body = archive(ESCAPES[case])
+    directory = tmp_path / "a" / "b"
+    with pytest.raises(download.DownloadError, match="archive is refused") as caught:
+        download.fetch("facades", server.url, directory=directory)
+    assert repr(ESCAPES[case][0].name) in str(caught.value)
+    assert names(tmp_path) == ["a/b/"]
+
+
+def test_archive_of_another_data_set_is_refused(server: Server, tmp_path: pathlib.Path) -> None:
+    server.body = archive(top="maps")
+    with pytest.raises(download.DownloadError, match="no files in facades/train/"):
+        download.fetch("facades", server.url, directory=tmp_path)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("killed_in", ["download", "unpacking", "placing"])
+def test_killed_attempt_does_not_disturb(
+    killed_in: str, server: Server, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is cleaned up in a killed process, so the cleaning is put out of action."""
+    work = tmp_path / ".facades.download"
+    if killed_in == "download":
+        partial = work / "facades" / "name.tar.gz.tmp.0123"
+        partial.mkdir(parents=True)
+        (partial / "facades.tar.gz").write_bytes(server.body[:99])
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+            step = {"unpacking": "tensorflow_datasets.download.DownloadManager.extract", "placing": "os.replace"}
+            patch.setattr(step[killed_in], kill_at_last_step(killed_in))
+            with pytest.raises(KeyboardInterrupt):
+                download.fetch("facades", server.url, directory=tmp_path)
+    assert not (tmp_path / "facades").exists()
+    assert work.exists()
+    server.requests.clear()
+    download.fetch("facades", server.url, directory=tmp_path)
+    assert names(tmp_path) == COMPLETE
+    # What was downloaded to the end isn't downloaded again.
+    assert ("GET" in server.requests) == (killed_in == "download")
+
+
+def kill_at_last_step(step: str) -> Callable[..., object]:
+    """Returns a stand-in that leaves a step half done with a KeyboardInterrupt: unpacking, or the move into place."""
+    real = os.replace
+
+    def extract(manager: object, resource: object) -> None:
+        half = pathlib.Path(manager._extract_dir) / "incomplete.0123_TAR_GZ.x" / "facades" / "train"  # type: ignore[attr-defined]
+        half.mkdir(parents=True)
+        (half / "1.jpg").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    def replace(source: pathlib.Path, target: pathlib.Path) -> None:
+        if pathlib.Path(target).name == "facades":
+            raise KeyboardInterrupt
+        real(source, target)
+
+    return extract if step == "unpacking" else replace
+
+
+def test_full_disk_is_told_before_any_request(server: Server, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(download.DownloadError, match=r"disk .* too small, about \d+ MB are needed.*--data-dir="):
+        download.fetch("facades", server.url, directory=tmp_path, archive_bytes=10**18)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "/tmp"])
+def test_names_that_are_paths_are_refused(name: str, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ValueError, match="plain file name"):
+        download.fetch(name, "http://127.0.0.1/x.tar.gz", directory=tmp_path)
+
+
+def test_other_schemes_are_refused(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ValueError, match="http"):
+        download.fetch("facades", "file:///etc/passwd", directory=tmp_path)

@@ -1,0 +1,43 @@
+"""Image-to-image translation with conditional adversarial networks (pix2pix) in TensorFlow and Keras.
+
+The names below are loaded when they are first used, so importing the package is quick and changes nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ConfigError": "config",
+    "FusedAdam": "optimizers",
+    "Run": "run",
+    "TrainConfig": "config",
+    "fit": "train",
+    "patchgan_discriminator": "models",
+    "recipe": "config",
+    "unet_generator": "models",
+}
+__all__ = [
+    "ConfigError",
+    "FusedAdam",
+    "Run",
+    "TrainConfig",
+    "__version__",
+    "fit",
+    "patchgan_discriminator",
+    "recipe",
+    "unet_generator",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,114 @@
+"""What a run saves and how it comes back: one file a checkpoint, whole or not there, checked when it is read.
+
+A checkpoint is a zip archive of `.npy` arrays, one a variable under its own name, and the step; numpy's `np.load`
+opens it. The archive's CRC-32 of each array tells a damaged one.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from tfpix2pix.run import write_atomically
+
+KEEP = 3  # newest ones that are kept
+_STEP = "step.json"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint can't be read; the message names the file and says what to do."""
+
+
+class NonFiniteError(RuntimeError):
+    """A weight is infinite or not a number, and so isn't saved."""
+
+
+def save(folder: Path, variables: Mapping[str, tf.Variable], step: int) -> Path:
+    """Writes `step_XXXXXXXX.npz` and deletes all but the newest.
+
+    Args:
+        folder: where a run's checkpoints lie.
+        variables: every variable to save, by name.
+        step: steps done.
+
+    Raises:
+        NonFiniteError: if a weight isn't finite; the last good checkpoint stays.
+    """
+
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
+            archive.writestr(_STEP, json.dumps(step))
+            for name, variable in variables.items():
+                value = variable.numpy()
+                if not np.all(np.isfinite(value)):
+                    raise NonFiniteError(f"{name} is no longer finite at step {step}.")
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asarray(value), allow_pickle=False)
+
+    path = folder / f"step_{step:08d}.npz"
+    write_atomically(path, write)
+    for old in _newest_first(folder)[KEEP:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def restore(folder: Path, variables: Mapping[str, tf.Variable]) -> tuple[int, list[str]]:
+    """Gives the variables the values of the newest sound checkpoint.
+
+    Nothing is assigned before the whole file has been read and found sound.
+
+    Returns:
+        The step, 0 if there is no checkpoint, and one line for each damaged checkpoint that was passed over.
+
+    Raises:
+        CheckpointError: if there are checkpoints but none is sound, or one belongs to another network.
+    """
+    damaged: list[str] = []
+    for path in _newest_first(folder):
+        try:
+            step, values = _read(path)
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            damaged.append(f"{path} is damaged ({error})")
+            continue
+        _check(path, values, variables)
+        for name, variable in variables.items():
+            variable.assign(values[name])
+        return step, damaged
+    if damaged:
+        raise CheckpointError(
+            "No checkpoint of this run can be read:\n  " + "\n  ".join(damaged) + "\n"
+            f"Delete {folder} to start the run from its first step."
+        )
+    return 0, damaged
+
+
+def _read(path: Path) -> tuple[int, dict[str, npt.NDArray[np.generic]]]:
+    values = {}
+    with zipfile.ZipFile(path) as archive:
+        step = json.loads(archive.read(_STEP))
+        for name in archive.namelist():
+            if name.endswith(".npy"):
+                with archive.open(name) as member:
+                    values[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+    return int(step), values
+
+
+def _check(path: Path, values: Mapping[str, npt.NDArray[np.generic]], variables: Mapping[str, tf.Variable]) -> None:
+    missing = sorted(variables.keys() ^ values.keys())
+    if not missing:
+        missing = [name for name, variable in variables.items() if tuple(variable.shape) != values[name].shape]
+    if missing:
+        raise CheckpointError(
+            f"{path} belongs to another network: it differs in {len(missing)} variables, such as {missing[0]}."
+        )
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step_*.npz"), reverse=True)

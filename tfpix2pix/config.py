@@ -1,0 +1,276 @@
+"""Every choice of a run: frozen, checked when it is made, readable as JSON. The flags of `train` are made from it.
+
+The defaults are the paper's; where a data set differs, `RECIPES` says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+import tyro
+
+DEFAULT_DATASET = "synthetic"
+
+
+class ConfigError(ValueError):
+    """A value or a combination of values is not allowed; the message says what was expected and what came."""
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Reads `"256"` as (256, 256) and `"256x512"` as height 256, width 512, in pixels."""
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip())
+    if not match:
+        raise ValueError(f"a size is a number such as 256, or HEIGHTxWIDTH such as 256x512, not {text!r}")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def format_size(size: tuple[int, int]) -> str:
+    """Writes what `parse_size` reads."""
+    return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
+
+
+Size = Annotated[
+    tuple[int, int],
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="N|HxW",
+        instance_from_str=lambda words: parse_size(words[0]),
+        is_instance=lambda value: isinstance(value, tuple) and len(value) == 2,
+        str_from_instance=lambda size: [format_size(size)],
+    ),
+]
+
+
+class _Checked:
+    """Gives a dataclass of choices its checks: one of the listed words, and numbers in their range."""
+
+    _ranges: Mapping[str, tuple[float, float]] = {}
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for name, hint in hints.items():
+            words = get_args(hint)
+            value = getattr(self, name, None)
+            if words and all(isinstance(word, str | int) for word in words) and value not in words:
+                raise ConfigError(f"{_flag(name)} must be one of {', '.join(map(str, words))}, not {value!r}.")
+        for name, (low, high) in self._ranges.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+                upper = "" if high == float("inf") else f" to {high:g}"
+                raise ConfigError(f"{_flag(name)} must be a number from {low:g}{upper or ' up'}, not {value!r}.")
+
+
+_UP = float("inf")
+_BELOW_ONE = 1.0 - 1e-9
+
+
+@dataclass(frozen=True)
+class DataConfig(_Checked):
+    """What is learned from."""
+
+    dataset: str = DEFAULT_DATASET
+    """Name of a data set, or a folder of your own pairs: side by side in one file, or in two folders A/ and B/."""
+    data_dir: Path | None = None
+    """Folder where named data sets lie; not given: they are downloaded to the user's cache."""
+    direction: Literal["AtoB", "BtoA"] = "BtoA"
+    """Which side is the input: side A is the left picture, or the one in A/."""
+    image_size: Size = (256, 256)
+    """Side of the pictures in pixels, or height x width."""
+    jitter: int = 30
+    """Pixels (per 256) that a pair is enlarged by before a random crop; 0 turns it off."""
+    mirror: bool = True
+    """Mirror half of the pairs left to right."""
+    batch_size: int = 1
+    """Pairs in a step, over all devices."""
+    check_data: bool = True
+    """Look at every file before training and name the bad ones."""
+
+    _ranges = {"jitter": (0, 256), "batch_size": (1, _UP)}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.image_size) < 4:
+            raise ConfigError(f"--image-size must be at least 4, not {format_size(self.image_size)}.")
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Checked):
+    """The two networks."""
+
+    generator: Literal["unet", "encoder_decoder"] = "unet"
+    """With or without skips."""
+    base_filters: int = 64
+    """Filters of the first layer; the others follow."""
+    patch_size: Literal[1, 16, 70, 286] = 70
+    """Receptive field of the discriminator, pixels."""
+    norm: Literal["instance", "batch", "none"] = "instance"
+    """Normalisation; instance is the paper's at batch size 1."""
+    dropout: float = 0.5
+    """Share of values dropped in the first three layers of the decoder while training: the paper's noise."""
+
+    _ranges = {"base_filters": (1, _UP), "dropout": (0, _BELOW_ONE)}
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig(_Checked):
+    """What is minimised, and how fast."""
+
+    adversarial: Literal["cgan", "gan", "none"] = "cgan"
+    """The discriminator sees input and output, the output alone, or there is none."""
+    gan_loss: Literal["vanilla", "lsgan", "hinge"] = "vanilla"
+    """Form of the adversarial loss."""
+    l1_weight: float = 100.0
+    """Weight of the L1 loss beside the adversarial one (lambda)."""
+    learning_rate: float = 2e-4
+    """Adam's learning rate, for both networks."""
+    lr_decay: Literal["none", "linear"] = "none"
+    """Constant rate, or a fall to 0 over the second half of the run."""
+    ema: float = 0.0
+    """Decay of a moving average of the generator, say 0.999, which is then the one to use; 0 keeps none."""
+
+    _ranges = {"l1_weight": (0, _UP), "learning_rate": (1e-12, _UP), "ema": (0, _BELOW_ONE)}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.adversarial == "none" and self.l1_weight == 0:
+            raise ConfigError("--adversarial=none with --l1-weight=0 leaves nothing to learn from. Give one of them.")
+
+
+@dataclass(frozen=True)
+class RunConfig(_Checked):
+    """How long, where, and on what."""
+
+    workdir: Path = Path("runs") / DEFAULT_DATASET
+    """Folder that the run is written to; a run that is found there goes on."""
+    epochs: int = 200
+    """Passes over the training pairs, unless --steps says how long."""
+    steps: int = 0
+    """Steps in all; 0: as --epochs says."""
+    seed: int = 0
+    """Fixes weights, order, crops and noise."""
+    mixed_precision: Literal["none", "float16", "bfloat16"] = "none"
+    """Compute in half precision on GPUs that are fast at it; weights stay float32."""
+    strategy: Literal["auto", "one", "mirrored"] = "auto"
+    """One device, or a copy on each GPU; auto takes all GPUs."""
+    deterministic: Literal["auto", "on", "off"] = "auto"
+    """Same bits every time; auto: on without a GPU, where it costs nothing."""
+    sample_every: int = 0
+    """Steps between evaluations and sample sheets; 0: ten a run, at least every 1000 steps."""
+    checkpoint_minutes: float = 5.0
+    """Minutes between checkpoints."""
+
+    _ranges = {
+        "epochs": (1, _UP),
+        "steps": (0, _UP),
+        "seed": (0, 2**31 - 1),
+        "sample_every": (0, _UP),
+        "checkpoint_minutes": (0, _UP),
+    }
+
+    def total_steps(self, pairs: int, batch_size: int) -> int:
+        """Returns the length of the run for so many training pairs."""
+        return self.steps or -(-self.epochs * pairs // batch_size)
+
+    def sample_interval(self, total_steps: int) -> int:
+        """Returns the steps between two sample sheets."""
+        return self.sample_every or min(1000, max(1, total_steps // 10))
+
+
+_Group = tyro.conf.OmitArgPrefixes  # flags are --batch-size, not --data.batch-size
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Every choice of a training run."""
+
+    data: _Group[DataConfig] = field(default_factory=DataConfig)
+    model: _Group[ModelConfig] = field(default_factory=ModelConfig)
+    objective: _Group[ObjectiveConfig] = field(default_factory=ObjectiveConfig)
+    run: _Group[RunConfig] = field(default_factory=RunConfig)
+
+    def to_json(self) -> str:
+        """Returns the choices as indented JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=2, default=str) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> TrainConfig:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ConfigError: if it isn't JSON, or a name or a value isn't known.
+        """
+        try:
+            groups = {name: _read_group(_GROUPS[name], values) for name, values in json.loads(text).items()}
+            return cls(**groups)
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"This is not a run's config: {error}") from error
+
+
+_GROUPS: dict[str, Any] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "objective": ObjectiveConfig,
+    "run": RunConfig,
+}
+_PATHS = ("data_dir", "workdir")
+
+# Where a data set's recipe in the paper (appendix 6.2) differs from the defaults above. `synthetic` is ours: as much
+# as two CPU cores can learn in a few minutes.
+RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+    "facades": {},
+    "synthetic": {"data": {"image_size": (128, 128)}, "model": {"base_filters": 32}, "run": {"steps": 2000}},
+}
+_OWN_FOLDER = {"data": {"direction": "AtoB"}}
+
+
+def recipe(dataset: str) -> TrainConfig:
+    """Returns the choices that a data set is trained with unless flags say otherwise.
+
+    Args:
+        dataset: a name, or the path of a folder of the user's own (A -> B, otherwise the defaults).
+    """
+    values = RECIPES.get(dataset, _OWN_FOLDER)
+    groups = {name: group(**values.get(name, {})) for name, group in _GROUPS.items()}
+    groups["data"] = dataclasses.replace(groups["data"], dataset=dataset)
+    groups["run"] = dataclasses.replace(groups["run"], workdir=Path("runs") / (Path(dataset).resolve().name or "run"))
+    return TrainConfig(**groups)
+
+
+def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
+    """Returns one line for each choice that makes `new` another run than `old`.
+
+    Where the data and the results lie, how long the run is (at a constant learning rate) and how often it is looked
+    at may change when a run goes on.
+    """
+    may_change = {"data_dir", "check_data", "workdir", "strategy", "sample_every", "checkpoint_minutes"}
+    if new.objective.lr_decay == "none":
+        may_change |= {"steps", "epochs"}
+    lines = []
+    for group, before in dataclasses.asdict(old).items():
+        after = dataclasses.asdict(getattr(new, group))
+        lines += [
+            f"{_flag(name)}: {before[name]} there, {after[name]} now"
+            for name in before
+            if name not in may_change and before[name] != after[name]
+        ]
+    return lines
+
+
+def _read_group(group: Any, values: Mapping[str, Any]) -> Any:
+    values = dict(values)
+    if "image_size" in values:
+        values["image_size"] = tuple(values["image_size"])
+    for name in _PATHS:
+        if values.get(name) is not None:
+            values[name] = Path(values[name])
+    return group(**values)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

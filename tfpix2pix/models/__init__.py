@@ -1,0 +1,6 @@
+"""The paper's networks as Keras functional models: arguments in, `keras.Model` out."""
+
+from tfpix2pix.models.patchgan import PATCH_SIZES, patchgan_discriminator
+from tfpix2pix.models.unet import unet_generator
+
+__all__ = ["PATCH_SIZES", "patchgan_discriminator", "unet_generator"]

@@ -1,0 +1,95 @@
+"""Pictures for people: the sample sheet and the plot of the losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from tfpix2pix.run import read_history, write_atomically
+
+Picture = npt.NDArray[np.uint8]
+
+_GAP = 8
+_COLUMNS = 2  # rows of three pictures side by side
+_CAPTIONS = ("input", "output", "target")
+_PAPER, _INK = (255, 255, 255), (60, 60, 60)
+
+
+def sample_sheet(rows: Sequence[tuple[Picture, Picture, Picture]], title: str, path: Path) -> None:
+    """Writes a PNG that shows every row as input | output | target, pixel for pixel.
+
+    Args:
+        rows: uint8 `(H, W, C)` triples of one height and width.
+        title: a line above the pictures.
+        path: the file to write, as a whole or not at all.
+    """
+    height, width = rows[0][0].shape[:2]
+    columns = min(_COLUMNS, len(rows))
+    lines = -(-len(rows) // columns)
+    font = ImageFont.load_default(max(11, min(height, width) // 12))
+    caption = round(font.size * 1.7)
+    triple = 3 * width + 2 * _GAP
+    sheet = Image.new(
+        "RGB",
+        (columns * triple + (columns + 2) * _GAP + (columns - 1) * _GAP, 2 * caption + lines * (height + _GAP) + _GAP),
+        _PAPER,
+    )
+    draw = ImageDraw.Draw(sheet)
+    draw.text((sheet.width // 2, caption // 2 + 2), title, _INK, font, anchor="mm")
+    for number, pictures in enumerate(rows):
+        left = _GAP + (number % columns) * (triple + 2 * _GAP)
+        top = 2 * caption + (number // columns) * (height + _GAP)
+        for place, picture in enumerate(pictures):
+            x = left + place * (width + _GAP)
+            if number < columns:
+                draw.text((x + width // 2, caption + caption // 2), _CAPTIONS[place], _INK, font, anchor="mm")
+            sheet.paste(_rgb(picture), (x, top))
+    write_atomically(path, sheet.save)
+
+
+def loss_plot(history: Path, validation: Path, path: Path) -> None:
+    """Draws the losses of a run, smoothed, and its validation L1.
+
+    Args:
+        history: the run's `history.csv`.
+        validation: its `validation.csv`.
+        path: the PNG to write.
+    """
+    # Imported here: it takes a second, and only the end of a run needs it.
+    from matplotlib.figure import Figure
+
+    steps, losses = _columns(history)
+    tested, val_l1 = _columns(validation)
+    window = max(1, len(steps) // 100)
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for column, label in ((0, "discriminator"), (1, "generator, adversarial")):
+        left.plot(_smooth(steps, window), _smooth(losses[:, column], window), label=label, linewidth=1)
+    right.plot(_smooth(steps, window), _smooth(losses[:, 2], window), label="training", linewidth=1)
+    right.plot(tested, val_l1[:, 0], "o-", label="validation", markersize=3, linewidth=1)
+    for axes, title in ((left, "adversarial losses"), (right, "L1 (mean |target − output|, range 0 to 2)")):
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=8)
+    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=140))
+
+
+def _rgb(picture: Picture) -> Image.Image:
+    return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).convert("RGB")
+
+
+def _columns(history: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    rows = read_history(history)
+    return np.array([step for step, _ in rows], float), np.array([losses for _, losses in rows], float)
+
+
+def _smooth(values: npt.NDArray[np.float64], window: int) -> npt.NDArray[np.float64]:
+    """Returns means of `window` neighbours, one for each whole window."""
+    whole = len(values) // window * window
+    return np.asarray(values[:whole].reshape(-1, window).mean(axis=1))

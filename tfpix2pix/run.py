@@ -1,0 +1,151 @@
+"""A run's folder: what lies where, and writing it so that a kill at any moment leaves the old file or the new one."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tfpix2pix.config import ConfigError, TrainConfig, differences
+
+
+class Run:
+    """The folder that one training run is written to.
+
+    Args:
+        folder: an existing run's folder, or where a new one will be.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "config.json"
+        self.history = folder / "history.csv"
+        self.validation = folder / "validation.csv"
+        self.logs = folder / "logs"
+        self.samples = folder / "samples"
+        self.checkpoints = folder / "checkpoints"
+        self.generator = folder / "generator.keras"
+        self.best_generator = folder / "generator_best.keras"
+        self.loss_plot = folder / "losses.png"
+
+    def check(self, config: TrainConfig) -> None:
+        """Checks that `config` may start here, or go on here, without writing anything.
+
+        Raises:
+            ConfigError: if another run's config, or a file that a run would overwrite, is found.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ConfigError(f"--workdir={self.folder} is a file, not a folder.")
+        if self.config.exists():
+            lines = differences(self.read_config(), config)
+            if lines:
+                raise ConfigError(
+                    f"{self.folder} holds another run:\n  " + "\n  ".join(lines) + "\n"
+                    "Give the same flags to go on with it, or another --workdir to start anew."
+                )
+            return
+        taken = [path.name for path in self._written() if path.exists()]
+        if taken:
+            raise ConfigError(
+                f"{self.folder} has no config.json but holds {', '.join(taken)}, which a run would write over. "
+                "Give another --workdir."
+            )
+
+    def create(self, config: TrainConfig) -> None:
+        """Makes the folders and writes (again, on a run that goes on) the config."""
+        for folder in (self.folder, self.logs, self.samples, self.checkpoints):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.config, lambda path: path.write_text(config.to_json(), encoding="utf-8"))
+
+    def read_config(self) -> TrainConfig:
+        """Reads the config that the run was made with.
+
+        Raises:
+            ConfigError: if there is none, or it is damaged.
+        """
+        try:
+            return TrainConfig.from_json(self.config.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(
+                f"{self.folder} is not a run: it has no readable config.json ({error.strerror})."
+            ) from error
+        except ConfigError as error:
+            raise ConfigError(f"{self.config}: {error}") from error
+
+    def _written(self) -> tuple[Path, ...]:
+        return self.history, self.validation, self.logs, self.samples, self.checkpoints, self.generator
+
+    def sample(self, step: int) -> Path:
+        """Returns where the sample sheet of that step lies."""
+        return self.samples / f"step_{step:06d}.png"
+
+
+class History:
+    """The losses of every step, in a CSV file that holds nothing but what the seed determines.
+
+    Args:
+        path: the file; made if it isn't there.
+        columns: names of the losses.
+        step: rows after this step are dropped: a killed run had written them after its last checkpoint, and a run
+            that goes on from there writes them again.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str], step: int) -> None:
+        self._columns = ["step", *columns]
+        kept = [row for row in read_history(path) if row[0] <= step] if path.exists() else []
+        write_atomically(path, lambda temporary: self._write(temporary, kept))
+        self._file = path.open("a", newline="", encoding="utf-8")
+
+    def append(self, first_step: int, losses: npt.NDArray[np.float32]) -> None:
+        """Adds rows for `losses` `(n, columns)`, whose first row belongs to `first_step`."""
+        csv.writer(self._file).writerows(
+            [step, *map(_digits, row)] for step, row in enumerate(losses, start=first_step)
+        )
+
+    def flush(self) -> None:
+        """Makes sure that what was added is on the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def _write(self, path: Path, rows: Iterable[tuple[int, list[float]]]) -> None:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(self._columns)
+            writer.writerows([step, *map(_digits, losses)] for step, losses in rows)
+
+
+def read_history(path: Path) -> list[tuple[int, list[float]]]:
+    """Reads a run's history: (step, losses) for each step. A last row that a kill cut off is left out."""
+    with path.open(newline="", encoding="utf-8") as file:
+        text = file.read()
+    complete = text[: text.rfind("\n") + 1]
+    rows = list(csv.reader(complete.splitlines()))[1:]
+    return [(int(step), [float(value) for value in losses]) for step, *losses in rows]
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Calls `write` with a temporary name beside `path`, and renames what it wrote to `path`.
+
+    The temporary name has the same ending, since some writers choose their format by it.
+    """
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _digits(value: float) -> str:
+    """Writes a float32 with as many digits as tell it from its neighbours."""
+    return f"{value:.9g}"

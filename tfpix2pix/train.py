@@ -1,0 +1,148 @@
+"""Trains a generator: `python -m tfpix2pix.train --dataset=NAME|FOLDER --workdir=DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import tyro
+
+from pipelines import DatasetError, open_dataset
+from pipelines.registry import check_name
+from tfpix2pix.config import DEFAULT_DATASET, ConfigError, TrainConfig, recipe
+from tfpix2pix.console import quieten_tensorflow
+
+if TYPE_CHECKING:
+    from pipelines.spec import Source
+    from tfpix2pix.run import Run
+
+_SHOWN_FAULTS = 50
+
+
+def fit(config: TrainConfig) -> Run:
+    """Trains a run to its end and returns its folder; a run that is found there goes on.
+
+    Args:
+        config: every choice; `tfpix2pix.recipe(dataset)` gives a data set's own.
+
+    Raises:
+        ConfigError: if the choices don't fit each other, the pictures, or the run that lies there.
+        DatasetError: if the data set can't be had, or files of it are bad.
+        NonFiniteLossError: if training diverges.
+        Interrupted: after SIGINT or SIGTERM, once everything is saved.
+
+    Example:
+        >>> run = tfpix2pix.fit(tfpix2pix.recipe("synthetic"))
+    """
+    from tfpix2pix.run import Run
+
+    run = Run(config.run.workdir)
+    run.check(config)
+    sources = open_dataset(config.data.dataset, config.data.data_dir)
+    if "train" not in sources:
+        raise DatasetError(f"{config.data.dataset} has no training pairs.")
+    training = sources["train"]
+    validation = sources.get("val") or sources.get("test") or training
+    if config.data.check_data:
+        check_data({"train": training, "val": validation})
+
+    from tfpix2pix import devices
+    from tfpix2pix.state import build_state
+    from tfpix2pix.trainer import Trainer
+
+    devices.set_determinism(config.run.deterministic)
+    strategy = devices.make_strategy(config.run.strategy)
+    replicas = strategy.num_replicas_in_sync
+    if config.data.batch_size % replicas:
+        raise ConfigError(
+            f"--batch-size must be a multiple of the {replicas} devices, not {config.data.batch_size}. "
+            "--strategy=one trains on one of them."
+        )
+    try:
+        with strategy.scope():
+            state = build_state(config)
+    except ValueError as error:
+        raise ConfigError(f"The networks can't be built: {error}") from error
+    run.create(config)
+    Trainer(config, run, strategy, state, training, validation).train()
+    return run
+
+
+def check_data(sources: Mapping[str, Source]) -> None:
+    """Looks at every file of these splits.
+
+    Raises:
+        DatasetError: if any can't be used, naming each.
+    """
+    faults = list(dict.fromkeys(line for source in sources.values() for line in source.faults()))
+    if faults:
+        shown = faults[:_SHOWN_FAULTS]
+        more = [f"and {len(faults) - len(shown)} more"] if len(faults) > len(shown) else []
+        raise DatasetError(
+            f"{len(faults)} file{'s' * (len(faults) > 1)} can't be used:\n  " + "\n  ".join(shown + more) + "\n"
+            "Mend or remove them. --no-check-data trains without looking, on the pairs that match."
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Reads the flags, trains, and says where everything lies; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        dataset = _dataset_flag(arguments)
+        check_name(dataset)
+        config = tyro.cli(
+            TrainConfig,
+            prog="python -m tfpix2pix.train",
+            description=__doc__ + "\nThe defaults shown are those of the chosen data set.",
+            default=recipe(dataset),
+            args=arguments,
+        )
+    except (ConfigError, DatasetError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return _run(config)
+
+
+def _run(config: TrainConfig) -> int:
+    quieten_tensorflow()
+    import tensorflow as tf
+
+    from tfpix2pix.checkpoint import CheckpointError
+    from tfpix2pix.trainer import Interrupted, NonFiniteLossError
+
+    try:
+        run = fit(config)
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return 128 + stop.signal_number
+    except (ConfigError, DatasetError, CheckpointError, NonFiniteLossError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError | DatasetError) else 1
+    except tf.errors.InvalidArgumentError as error:
+        return _blame_data(config, error)
+    print(f"\nFinished: {run.generator}\nPictures: {run.samples}  Losses: {run.loss_plot}")
+    print(f"Next: tensorboard --logdir {run.logs}")
+    return 0
+
+
+def _blame_data(config: TrainConfig, error: Exception) -> int:
+    """Names the files behind an error of the input pipeline, which itself names none."""
+    try:
+        check_data(dict(open_dataset(config.data.dataset, config.data.data_dir)))
+    except DatasetError as faults:
+        print(f"error: {faults}", file=sys.stderr)
+        return 2
+    raise error
+
+
+def _dataset_flag(arguments: Sequence[str]) -> str:
+    """Returns the value of `--dataset`, which decides the defaults of all other flags."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--dataset", default=DEFAULT_DATASET)
+    return str(parser.parse_known_args(arguments)[0].dataset)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

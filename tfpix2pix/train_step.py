@@ -1,0 +1,125 @@
+"""One update of the discriminator and one of the generator, in replica context.
+
+This is the only place that knows how losses scale: each replica divides the sum over its examples by the size of the
+global batch, gradients are summed over replicas, and so any number of replicas equals one with the whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from tfpix2pix import losses, noise
+from tfpix2pix.config import ObjectiveConfig
+from tfpix2pix.optimizers import assign_on_replica, learning_rate
+from tfpix2pix.state import TrainState
+
+LOSS_NAMES = ("d_loss", "g_gan", "g_l1")
+
+
+def train_step(
+    state: TrainState,
+    objective: ObjectiveConfig,
+    batch: Mapping[str, tf.Tensor],
+    step: tf.Tensor,
+    *,
+    total_steps: int,
+    global_batch_size: int,
+    seed: int,
+) -> tf.Tensor:
+    """Updates both networks from one pass of each; call it through `strategy.run` inside a `tf.function`.
+
+    Both updates use the weights from before the step.
+
+    Args:
+        state: the networks and their optimizers.
+        objective: what is minimised, and how fast.
+        batch: this replica's `input` and `target`, float32 `(b, H, W, C)` in [-1, 1].
+        step: int64 scalar, steps done before this one.
+        total_steps: length of the run, for the fall of the learning rate.
+        global_batch_size: examples over all replicas.
+        seed: of the dropout noise.
+
+    Returns:
+        float32 `(3,)`: this replica's share of `LOSS_NAMES`. Their sum over replicas is the mean over the batch. The
+        L1 is given before its weight.
+    """
+    replica = tf.distribute.get_replica_context()
+    generator, discriminator = state.generator, state.discriminator
+
+    def share(per_example: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(per_example) / global_batch_size
+
+    with tf.GradientTape(persistent=True) as tape:
+        with noise.seeded(generator, _noise_seed(seed, step, replica.replica_id_in_sync_group)) as scope:
+            output = generator(batch["input"], training=True)
+        g_l1 = share(losses.l1_loss(batch["target"], output))
+        d_loss = g_gan = tf.zeros(())
+        if discriminator is not None:
+            # In a scope of its own: the running averages of D are never used, so none are kept.
+            with keras.StatelessScope():
+                real_logits = discriminator(_judged(objective, batch["input"], batch["target"]), training=True)
+                fake_logits = discriminator(_judged(objective, batch["input"], output), training=True)
+            d_loss = share(losses.discriminator_loss(real_logits, fake_logits, objective.gan_loss))
+            g_gan = share(losses.generator_loss(fake_logits, objective.gan_loss))
+        g_loss = g_gan + objective.l1_weight * g_l1
+        scale = tf.ones(()) if state.loss_scale is None else state.loss_scale.factor.read_value()
+        scaled_g_loss, scaled_d_loss = g_loss * scale, d_loss * scale
+
+    optimizers = [state.generator_optimizer]
+    gradients = [tape.gradient(scaled_g_loss, state.generator_optimizer.variables_to_train)]
+    if state.discriminator_optimizer is not None:
+        optimizers.append(state.discriminator_optimizer)
+        gradients.append(tape.gradient(scaled_d_loss, state.discriminator_optimizer.variables_to_train))
+    del tape
+    if replica.num_replicas_in_sync > 1:
+        # One call: two reductions without an order between them could meet crosswise on two replicas.
+        gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+    rate = learning_rate(objective.learning_rate, step, total_steps if objective.lr_decay == "linear" else 0)
+
+    def update(factor: tf.Tensor | None) -> None:
+        for optimizer, some in zip(optimizers, gradients, strict=True):
+            optimizer.apply(some if factor is None else [g / factor for g in some], rate)
+        _keep_running_averages(generator, scope)
+        if state.average is not None:
+            _average(generator, state.average, objective.ema)
+
+    if state.loss_scale is None:
+        update(None)
+    else:
+        # Judged after the sum over replicas: an overflow on any of them skips the step on all.
+        finite = _all_finite(gradients)
+        tf.cond(finite, lambda: (update(scale), tf.no_op())[1], tf.no_op)
+        state.loss_scale.update(finite)
+    return tf.stack([d_loss, g_gan, g_l1])
+
+
+def _judged(objective: ObjectiveConfig, image: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor] | tf.Tensor:
+    return [image, target] if objective.adversarial == "cgan" else target
+
+
+def _noise_seed(seed: int, step: tf.Tensor, replica_id: tf.Tensor | int) -> tf.Tensor:
+    """Returns the dropout seed of this step on this replica."""
+    key = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0x7A], tf.int64), step)
+    return tf.cast(tf.random.experimental.stateless_fold_in(key, tf.cast(replica_id, tf.int64)), tf.int32)
+
+
+def _all_finite(gradients: Sequence[Sequence[tf.Tensor]]) -> tf.Tensor:
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for some in gradients for g in some])
+
+
+def _keep_running_averages(model: keras.Model, scope: keras.StatelessScope) -> None:
+    """Writes the batch norms' new averages, equal on all replicas since the norms are synchronised."""
+    for variable in model.non_trainable_weights:
+        value = scope.get_current_value(variable)
+        if value is not None:
+            assign_on_replica(variable.value, value)
+
+
+def _average(model: keras.Model, average: keras.Model, decay: float) -> None:
+    """Moves the averaged generator towards the trained one."""
+    for variable, mean in zip(model.weights, average.weights, strict=True):
+        value, mean_value = variable.value, mean.value
+        assign_on_replica(mean_value, decay * mean_value + (1.0 - decay) * value)

@@ -1,0 +1,241 @@
+"""The outer loop: steps, checkpoints, summaries, sample sheets and evaluation. It knows no model mathematics."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from tqdm import tqdm
+
+from pipelines import Preprocessing, ops
+from pipelines.build import evaluation_batches, training_batches
+from pipelines.spec import Source
+from tfpix2pix import checkpoint, report
+from tfpix2pix.config import TrainConfig
+from tfpix2pix.run import History, Run, read_history
+from tfpix2pix.state import TrainState, save_generator
+from tfpix2pix.train_step import LOSS_NAMES, train_step
+
+SAMPLES = 6  # validation pairs on a sample sheet
+EVALUATED = 50  # validation pairs, at most, that the validation L1 is measured on
+_SECONDS_PER_CALL = 0.5  # so a signal is answered soon, and Python still stays out of the hot path
+_MAX_STEPS_PER_CALL = 100
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss became infinite or not a number; the last good checkpoint was kept."""
+
+
+class Interrupted(Exception):
+    """A signal asked the run to stop; its state is saved.
+
+    Attributes:
+        signal_number: the signal.
+    """
+
+    def __init__(self, signal_number: int, step: int) -> None:
+        super().__init__(f"stopped at step {step}; everything is saved, and the same command goes on from there")
+        self.signal_number = signal_number
+
+
+class Trainer:
+    """Trains one run to its end, from wherever its last checkpoint left it.
+
+    Args:
+        config: the run's choices.
+        run: its folder, already made.
+        strategy: the strategy that `state` was made under.
+        state: networks and optimizers.
+        training: pairs to learn from.
+        validation: pairs to look at.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        run: Run,
+        strategy: tf.distribute.Strategy,
+        state: TrainState,
+        training: Source,
+        validation: Source,
+    ) -> None:
+        self._config, self._run, self._strategy, self._state = config, run, strategy, state
+        self._training, self._validation = training, validation
+        self._preprocessing = preprocessing(config)
+        self.total_steps = config.run.total_steps(len(training.names), config.data.batch_size)
+        self._interval = config.run.sample_interval(self.total_steps)
+        self._signal: int | None = None
+        self._generate = tf.function(lambda image: state.best_generator(image, training=False))
+        self.step, damaged = checkpoint.restore(run.checkpoints, state.named_variables())
+        for line in damaged:
+            print(f"warning: {line}; the one before it is used")
+        self._history = History(run.history, LOSS_NAMES, self.step)
+        self._val_history = History(run.validation, ("val_l1",), self.step)
+
+    def train(self) -> None:
+        """Trains until `total_steps`, and writes the finished generator and the plot of the losses.
+
+        Raises:
+            NonFiniteLossError: if a loss is no longer finite.
+            Interrupted: after SIGINT or SIGTERM, once everything is saved.
+        """
+        if self.step < self.total_steps:
+            with self._catch_signals(), contextlib.closing(self._bar()) as bar:
+                self._loop(bar)
+        save_generator(self._state, self._config, self._run.generator)
+        report.loss_plot(self._run.history, self._run.validation, self._run.loss_plot)
+
+    def _loop(self, bar: tqdm) -> None:
+        batches = iter(self._distributed_batches())
+        writer = tf.summary.create_file_writer(str(self._run.logs))
+        saved_at, per_call = time.monotonic(), 1
+        while self.step < self.total_steps:
+            until_event = min(self._interval - self.step % self._interval, self.total_steps - self.step)
+            count, started = min(per_call, until_event), time.monotonic()
+            losses = self._steps(batches, tf.constant(self.step, tf.int64), tf.constant(count, tf.int64)).numpy()
+            seconds = time.monotonic() - started
+            per_call = max(1, min(2 * count, int(count * _SECONDS_PER_CALL / seconds), _MAX_STEPS_PER_CALL))
+            self._record(losses, writer)
+            self._show(bar, losses, seconds)
+            if self.step % self._interval == 0 or self.step == self.total_steps:
+                self._evaluate(bar, writer)
+            minutes = (time.monotonic() - saved_at) / 60
+            if self._signal or self.step == self.total_steps or minutes >= self._config.run.checkpoint_minutes:
+                self._save()
+                saved_at = time.monotonic()
+            if self._signal:
+                raise Interrupted(self._signal, self.step)
+
+    @tf.function(reduce_retracing=True)
+    def _steps(self, batches: Iterator[dict[str, tf.Tensor]], first: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+        """Runs `count` steps in one call; returns the losses of each, float32 `(count, 3)`."""
+        losses = tf.TensorArray(tf.float32, size=tf.cast(count, tf.int32), element_shape=(len(LOSS_NAMES),))
+        for number in tf.range(count):
+            shares = self._strategy.run(
+                train_step,
+                args=(self._state, self._config.objective, next(batches), first + number),
+                kwargs={
+                    "total_steps": self.total_steps,
+                    "global_batch_size": self._config.data.batch_size,
+                    "seed": self._config.run.seed,
+                },
+            )
+            losses = losses.write(
+                tf.cast(number, tf.int32), self._strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
+            )
+        return losses.stack()
+
+    def _distributed_batches(self) -> tf.data.Dataset:
+        """Returns the training stream from this step on, each replica's share of a batch in turn."""
+        batch_size = self._config.data.batch_size
+
+        def stream(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            return training_batches(
+                self._training,
+                self._preprocessing,
+                batch_size=context.get_per_replica_batch_size(batch_size),
+                seed=self._config.run.seed,
+                start=self.step * batch_size,
+            ).map(lambda batch: {"input": batch["input"], "target": batch["target"]})  # no device takes the names
+
+        return self._strategy.distribute_datasets_from_function(stream)
+
+    def _record(self, losses: npt.NDArray[np.float32], writer: tf.summary.SummaryWriter) -> None:
+        """Adds the losses to the history, after checking that they are numbers."""
+        finite = np.isfinite(losses).all(axis=1)
+        if not finite.all():
+            step = self.step + int(np.argmin(finite)) + 1
+            values = ", ".join(f"{n} {v:g}" for n, v in zip(LOSS_NAMES, losses[step - self.step - 1], strict=True))
+            raise NonFiniteLossError(
+                f"the loss is no longer finite at step {step} ({values}). The last checkpoint, from before it, is "
+                "kept. A smaller --learning-rate, or --mixed-precision=none, may help."
+            )
+        self._history.append(self.step + 1, losses)
+        self.step += len(losses)
+        with writer.as_default(step=self.step):
+            for name, value in zip(LOSS_NAMES, losses.mean(axis=0), strict=True):
+                tf.summary.scalar(f"loss/{name}", value)
+
+    def _evaluate(self, bar: tqdm, writer: tf.summary.SummaryWriter) -> None:
+        """Measures the validation L1, draws the sample sheet, and keeps the generator if it is the best so far."""
+        count = len(self._validation.names)
+        shown = set(np.linspace(0, count - 1, min(SAMPLES, count)).astype(int).tolist())
+        errors, rows = [], []
+        batches = evaluation_batches(self._validation, self._preprocessing)
+        for number, batch in enumerate(batches):
+            if number >= EVALUATED and number not in shown:
+                continue
+            output = self._generate(batch["input"])
+            if number < EVALUATED:
+                errors.append(float(tf.reduce_mean(tf.abs(output - batch["target"]))))
+            if number in shown:
+                rows.append(tuple(ops.to_uint8(x[0]).numpy() for x in (batch["input"], output, batch["target"])))
+        val_l1 = math.fsum(errors) / len(errors)
+        best = min([value for _, (value,) in self._evaluations()], default=math.inf)
+        self._val_history.append(self.step, np.array([[val_l1]], np.float32))
+        self._val_history.flush()
+        name = Path(self._config.data.dataset).name
+        title = f"{name}: step {self.step:,} of {self.total_steps:,}, validation L1 {val_l1:.3f}"
+        report.sample_sheet(rows, title, self._run.sample(self.step))
+        with writer.as_default(step=self.step):
+            tf.summary.scalar("loss/val_l1", val_l1)
+            tf.summary.image(
+                "input, output, target", [np.concatenate(row, axis=1) for row in rows], max_outputs=SAMPLES
+            )
+            writer.flush()
+        if val_l1 < best:
+            save_generator(self._state, self._config, self._run.best_generator)
+        digits = len(str(self.total_steps))
+        bar.write(f"step {self.step:>{digits}}  validation L1 {val_l1:.4f}  {self._run.sample(self.step)}")
+
+    def _evaluations(self) -> list[tuple[int, list[float]]]:
+        return read_history(self._run.validation)
+
+    def _save(self) -> None:
+        self._history.flush()
+        try:
+            checkpoint.save(self._run.checkpoints, self._state.named_variables(), self.step)
+        except checkpoint.NonFiniteError as error:
+            raise NonFiniteLossError(f"{error} The last checkpoint, from before it, is kept.") from error
+
+    def _bar(self) -> tqdm:
+        return tqdm(total=self.total_steps, initial=self.step, unit="step", dynamic_ncols=True, smoothing=0.1)
+
+    def _show(self, bar: tqdm, losses: npt.NDArray[np.float32], seconds: float) -> None:
+        d_loss, g_gan, g_l1 = losses.mean(axis=0)
+        rate = len(losses) * self._config.data.batch_size / seconds
+        bar.set_postfix_str(f"D {d_loss:.3f}  G {g_gan:.3f}  L1 {g_l1:.3f}  {rate:.1f} images/s", refresh=False)
+        bar.update(len(losses))
+
+    @contextlib.contextmanager
+    def _catch_signals(self) -> Iterator[None]:
+        """Lets SIGINT and SIGTERM end the run after the step that is under way, with everything saved."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(number: int, frame: object) -> None:
+            self._signal = number
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        previous = [signal.signal(number, note) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, previous, strict=True):
+                signal.signal(number, handler)
+
+
+def preprocessing(config: TrainConfig) -> Preprocessing:
+    """Returns how the run's pairs are prepared."""
+    data = config.data
+    return Preprocessing(*data.image_size, direction=data.direction, jitter=data.jitter, mirror=data.mirror)
