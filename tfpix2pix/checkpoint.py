@@ -92,6 +92,8 @@ def restore(folder: Path, variables: Mapping[str, tf.Variable]) -> tuple[int, li
 def _read(path: Path) -> tuple[int, dict[str, npt.NDArray[np.generic]]]:
     values = {}
     with zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 for member in archive.infolist()):
+            raise ValueError("a member is compressed or encrypted, as none of ours is")
         step = json.loads(archive.read(_STEP))
         for name in archive.namelist():
             if name.endswith(".npy"):

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests import small
+from tfpix2pix import checkpoint
+from tfpix2pix.checkpoint import CheckpointError, NonFiniteError
+from tfpix2pix.config import ObjectiveConfig
+
+
+def variables(value=0.0):
+    return {"a/kernel": tf.Variable(tf.fill((3, 4), value)), "steps": tf.Variable(5, dtype=tf.int64)}
+
+
+def test_round_trip_of_a_whole_state(tmp_path):
+    objective = ObjectiveConfig()
+    state = small.make_state(objective, average=True, scale_loss=True)
+    small.trainer_for(state, objective)(iter(small.batches(2)), 0, 2)
+    saved = small.values(state)
+    checkpoint.save(tmp_path, state.named_variables(), 2)
+    fresh = small.make_state(objective, average=True, scale_loss=True)
+    assert checkpoint.restore(tmp_path, fresh.named_variables()) == (2, [])
+    restored = small.values(fresh)
+    assert set(saved) == set(restored)
+    for name, value in saved.items():
+        np.testing.assert_array_equal(restored[name], value, err_msg=name)
+        assert restored[name].dtype == value.dtype
+
+
+def test_every_variable_of_the_state_is_in_the_checkpoint():
+    state = small.make_state(ObjectiveConfig(), norm="batch", average=True, scale_loss=True)
+    count = sum(len(m.weights) for m in (state.generator, state.discriminator, state.average))
+    trained = len(state.generator.trainable_weights) + len(state.discriminator.trainable_weights)
+    assert len(state.named_variables()) == count + 2 * trained + 2 + 2  # moments, two counters, loss scale
+
+
+def test_nothing_saved_means_step_zero(tmp_path):
+    assert checkpoint.restore(tmp_path, variables()) == (0, [])
+
+
+def test_the_newest_three_are_kept_and_numpy_opens_them(tmp_path):
+    for step in (5, 10, 20, 100_000):
+        checkpoint.save(tmp_path, variables(step), step)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"step_{s:08d}.npz" for s in (10, 20, 100_000)]
+    with np.load(tmp_path / "step_00000020.npz", allow_pickle=False) as archive:
+        np.testing.assert_array_equal(archive["a/kernel"], np.full((3, 4), 20))
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
+def test_a_damaged_newest_is_reported_and_the_one_before_is_used(tmp_path, damage):
+    checkpoint.save(tmp_path, variables(1.0), 10)
+    newest = checkpoint.save(tmp_path, variables(2.0), 20)
+    data = bytearray(newest.read_bytes())
+    if damage == "flip":
+        data[data.index(np.float32(2.0).tobytes() * 12) + 5] ^= 4
+    newest.write_bytes({"cut": bytes(data[: len(data) // 2]), "flip": bytes(data), "empty": b"", "text": b"oh"}[damage])
+    target = variables()
+    step, damaged = checkpoint.restore(tmp_path, target)
+    assert step == 10
+    np.testing.assert_array_equal(target["a/kernel"], np.full((3, 4), 1.0))
+    assert len(damaged) == 1
+    assert "step_00000020.npz is damaged" in damaged[0]
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
+def test_no_flipped_byte_changes_what_is_restored(tmp_path, place, flip):
+    path = checkpoint.save(tmp_path, variables(2.0), 7)
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data))] ^= flip
+    path.write_bytes(data)
+    target = variables()
+    try:
+        step, _ = checkpoint.restore(tmp_path, target)
+    except CheckpointError:
+        np.testing.assert_array_equal(target["a/kernel"], np.zeros((3, 4)))  # nothing was half restored
+    else:  # a byte that carries nothing, such as a date
+        assert step == 7
+        np.testing.assert_array_equal(target["a/kernel"], np.full((3, 4), 2.0))
+
+
+def test_all_damaged_is_an_error_not_a_fresh_start(tmp_path):
+    checkpoint.save(tmp_path, variables(), 10).write_bytes(b"")
+    with pytest.raises(CheckpointError, match="No checkpoint of this run can be read"):
+        checkpoint.restore(tmp_path, variables())
+
+
+def test_another_network_is_refused(tmp_path):
+    checkpoint.save(tmp_path, variables(), 1)
+    other = {"a/kernel": tf.Variable(tf.zeros((3, 5))), "steps": tf.Variable(0, dtype=tf.int64)}
+    with pytest.raises(CheckpointError, match="belongs to another network"):
+        checkpoint.restore(tmp_path, other)
+    with pytest.raises(CheckpointError, match="b/kernel"):
+        checkpoint.restore(tmp_path, variables() | {"b/kernel": tf.Variable(0.0)})
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+    checkpoint.save(tmp_path, variables(1.0), 1)
+    bad = variables()
+    bad["a/kernel"].assign(tf.fill((3, 4), np.nan))
+    with pytest.raises(NonFiniteError, match="a/kernel is no longer finite at step 2"):
+        checkpoint.save(tmp_path, bad, 2)
+    assert [p.name for p in tmp_path.iterdir()] == ["step_00000001.npz"]

@@ -1,0 +1,133 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tfpix2pix import config as config_module
+from tfpix2pix.config import (
+    ConfigError,
+    DataConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    RunConfig,
+    TrainConfig,
+    differences,
+    format_size,
+    parse_size,
+    recipe,
+)
+
+
+def test_facades_are_trained_as_in_the_paper():
+    config = recipe("facades")
+    assert config.data.image_size == (256, 256)
+    assert (config.data.direction, config.data.jitter, config.data.mirror) == ("BtoA", 30, True)
+    assert (config.run.epochs, config.data.batch_size) == (200, 1)
+    assert (config.model.base_filters, config.model.patch_size, config.model.dropout) == (64, 70, 0.5)
+    assert (config.objective.l1_weight, config.objective.learning_rate) == (100, 2e-4)
+    assert (config.objective.adversarial, config.objective.gan_loss) == ("cgan", "vanilla")
+    assert config.run.workdir == Path("runs/facades")
+    assert config.run.total_steps(pairs=400, batch_size=1) == 80_000
+
+
+def test_own_folder_goes_from_a_to_b(tmp_path):
+    assert recipe(str(tmp_path / "cats")).data.direction == "AtoB"
+    assert recipe(str(tmp_path / "cats")).run.workdir == Path("runs/cats")
+
+
+def test_epochs_that_do_not_divide_are_rounded_up_and_steps_win():
+    assert RunConfig(epochs=3).total_steps(pairs=10, batch_size=4) == 8
+    assert RunConfig(epochs=3, steps=5).total_steps(pairs=10, batch_size=4) == 5
+
+
+def test_samples_come_ten_times_a_run_and_every_thousand_steps():
+    assert [RunConfig().sample_interval(total) for total in (5, 2000, 80_000)] == [1, 200, 1000]
+    assert RunConfig(sample_every=7).sample_interval(80_000) == 7
+
+
+@given(
+    size=st.tuples(st.integers(4, 4096), st.integers(4, 4096)),
+    jitter=st.integers(0, 256),
+    l1=st.floats(0.1, 1e4),
+    data_dir=st.none() | st.just(Path("some/where")),
+    patch=st.sampled_from([1, 16, 70, 286]),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_json_round_trip(size, jitter, l1, data_dir, patch, seed):
+    config = TrainConfig(
+        DataConfig(image_size=size, jitter=jitter, data_dir=data_dir),
+        ModelConfig(patch_size=patch),
+        ObjectiveConfig(l1_weight=l1),
+        RunConfig(seed=seed, workdir=Path("runs/x")),
+    )
+    assert TrainConfig.from_json(config.to_json()) == config
+
+
+def test_json_holds_every_value():
+    values = json.loads(TrainConfig().to_json())
+    for name, group in dataclasses.asdict(TrainConfig()).items():
+        assert set(values[name]) == set(group)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "3", "{}}", '{"data": {"colour": 3}}', '{"other": {}}', '{"data": 5}', '{"data": null}']
+)
+def test_a_broken_config_is_refused(text):
+    with pytest.raises(ConfigError, match="not a run's config"):
+        TrainConfig.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DataConfig(batch_size=0), "--batch-size must be a number from 1 up, not 0"),
+        (lambda: DataConfig(direction="AtoC"), "--direction must be one of AtoB, BtoA, not 'AtoC'"),
+        (lambda: DataConfig(image_size=(256, 2)), "--image-size must be at least 4, not 256x2"),
+        (lambda: DataConfig(jitter=400), "--jitter must be a number from 0 to 256, not 400"),
+        (lambda: ModelConfig(patch_size=34), "--patch-size must be one of 1, 16, 70, 286, not 34"),
+        (lambda: ModelConfig(dropout=1.0), "--dropout"),
+        (lambda: ObjectiveConfig(adversarial="none", l1_weight=0), "nothing to learn from"),
+        (lambda: ObjectiveConfig(learning_rate=float("nan")), "--learning-rate"),
+        (lambda: ObjectiveConfig(gan_loss="wgan"), "vanilla, lsgan, hinge"),
+        (lambda: RunConfig(steps=-1), "--steps"),
+        (lambda: RunConfig(seed=2**31), "--seed"),
+    ],
+)
+def test_bad_values_say_what_was_expected_and_what_came(make, message):
+    with pytest.raises(ConfigError) as error:
+        make()
+    assert message in str(error.value)
+
+
+@given(st.tuples(st.integers(1, 9999), st.integers(1, 9999)))
+def test_sizes_round_trip(size):
+    assert parse_size(format_size(size)) == size
+
+
+@pytest.mark.parametrize("text", ["", "x", "256x", "-3", "2.5", "256x256x3", "1e3"])
+def test_bad_sizes_are_refused(text):
+    with pytest.raises(ValueError, match="HEIGHTxWIDTH"):
+        parse_size(text)
+
+
+def test_a_run_may_go_on_elsewhere_and_longer_but_not_differently():
+    old = TrainConfig()
+    longer = dataclasses.replace(old, run=dataclasses.replace(old.run, steps=999, workdir=Path("elsewhere")))
+    assert differences(old, longer) == []
+    other = dataclasses.replace(old, model=ModelConfig(base_filters=16))
+    assert differences(old, other) == ["--base-filters: 64 there, 16 now"]
+
+
+def test_with_a_falling_rate_the_length_is_part_of_the_run():
+    old = TrainConfig(objective=ObjectiveConfig(lr_decay="linear"))
+    longer = dataclasses.replace(old, run=dataclasses.replace(old.run, steps=999))
+    assert differences(old, longer) == ["--steps: 0 there, 999 now"]
+
+
+def test_every_recipe_names_a_known_data_set():
+    import pipelines
+
+    assert set(config_module.RECIPES) == set(pipelines.available())

@@ -1,0 +1,86 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tfpix2pix.config import ConfigError, ModelConfig, TrainConfig
+from tfpix2pix.run import History, Run, read_history, write_atomically
+
+
+def test_history_round_trips_float32_exactly(tmp_path, rng):
+    losses = rng.normal(size=(50, 2)).astype(np.float32)
+    history = History(tmp_path / "h.csv", ("a", "b"), step=0)
+    history.append(1, losses)
+    history.close()
+    rows = read_history(tmp_path / "h.csv")
+    assert [step for step, _ in rows] == list(range(1, 51))
+    np.testing.assert_array_equal(np.array([row for _, row in rows], np.float32), losses)
+    assert (tmp_path / "h.csv").read_text().splitlines()[0] == "step,a,b"
+
+
+def test_going_on_drops_what_a_killed_run_wrote_after_its_checkpoint(tmp_path):
+    path = tmp_path / "h.csv"
+    path.write_text("step,a\n1,0.5\n2,0.25\n3,0.125\n4,0.0", encoding="utf-8")  # the last row was cut off
+    history = History(path, ("a",), step=2)
+    history.append(3, np.array([[7.0]], np.float32))
+    history.close()
+    assert read_history(path) == [(1, [0.5]), (2, [0.25]), (3, [7.0])]
+
+
+def test_a_cut_off_row_is_not_read(tmp_path):
+    path = tmp_path / "h.csv"
+    path.write_text("step,a\n1,0.5\n2,0.2", encoding="utf-8")
+    assert read_history(path) == [(1, [0.5])]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_trace(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def fail(temporary):
+        temporary.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, fail)
+    assert [file.name for file in tmp_path.iterdir()] == ["file.txt"]
+    assert path.read_text() == "old"
+
+
+def test_a_new_run_and_its_config(tmp_path):
+    run = Run(tmp_path / "new" / "run")
+    run.check(TrainConfig())
+    assert not run.folder.exists()
+    run.create(TrainConfig())
+    assert run.read_config() == TrainConfig()
+    run.check(TrainConfig())
+
+
+def test_another_runs_config_is_refused_with_the_difference(tmp_path):
+    run = Run(tmp_path)
+    run.create(TrainConfig())
+    other = dataclasses.replace(TrainConfig(), model=ModelConfig(base_filters=16, norm="batch"))
+    with pytest.raises(ConfigError) as error:
+        run.check(other)
+    assert "--base-filters: 64 there, 16 now" in str(error.value)
+    assert "--norm: instance there, batch now" in str(error.value)
+
+
+def test_foreign_files_are_not_written_over(tmp_path):
+    (tmp_path / "history.csv").write_text("mine")
+    with pytest.raises(ConfigError, match=r"holds history\.csv"):
+        Run(tmp_path).check(TrainConfig())
+
+
+def test_a_file_is_no_workdir(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="is a file"):
+        Run(tmp_path / "file").check(TrainConfig())
+
+
+def test_a_damaged_config_is_named(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"config\.json: This is not a run's config"):
+        Run(tmp_path).check(TrainConfig())
+    with pytest.raises(ConfigError, match="is not a run"):
+        Run(tmp_path / "nowhere").read_config()
