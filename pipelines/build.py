@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from pipelines import ops
@@ -48,7 +50,13 @@ def evaluation_batches(source: Source, preprocessing: Preprocessing, *, batch_si
     return _batched(tf.data.Dataset.range(len(source.names)), example, batch_size, drop_remainder=False)
 
 
-def _batched(numbers: tf.data.Dataset, example, batch_size: int, *, drop_remainder: bool) -> tf.data.Dataset:
+def _batched(
+    numbers: tf.data.Dataset,
+    example: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+    batch_size: int,
+    *,
+    drop_remainder: bool,
+) -> tf.data.Dataset:
     dataset = numbers.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return dataset.batch(batch_size, drop_remainder=drop_remainder).prefetch(tf.data.AUTOTUNE)
 

@@ -9,7 +9,7 @@ from tfpix2pix.config import ObjectiveConfig
 from tfpix2pix.devices import make_strategy
 from tfpix2pix.models import patchgan_discriminator, unet_generator
 from tfpix2pix.state import TrainState
-from tfpix2pix.train_step import train_step
+from tfpix2pix.train_step import step_loop
 
 SHAPE = (32, 32, 3)
 MIRRORED = "mirrored"
@@ -30,9 +30,7 @@ def make_state(objective: ObjectiveConfig, *, norm: str = "instance", dropout: f
 
 def batches(count: int, batch_size: int = 2) -> tf.data.Dataset:
     rng = np.random.default_rng(0)
-    pairs = {
-        side: rng.uniform(-1, 1, (count * batch_size, *SHAPE)).astype(np.float32) for side in ("input", "target")
-    }
+    pairs = {side: rng.uniform(-1, 1, (count * batch_size, *SHAPE)).astype(np.float32) for side in ("input", "target")}
     return tf.data.Dataset.from_tensor_slices(pairs).batch(batch_size, drop_remainder=True)
 
 
@@ -40,21 +38,7 @@ def trainer_for(
     state: TrainState, objective: ObjectiveConfig, strategy: str = "one", batch_size: int = 2, seed: int = 0
 ) -> Callable[[Iterator, int, int], np.ndarray]:
     """Returns a function that runs steps `first` to `first + count` and gives their losses `(count, 3)`."""
-    distribution = make_strategy(strategy)
-
-    @tf.function
-    def run(iterator, first, count):
-        losses = tf.TensorArray(tf.float32, size=tf.cast(count, tf.int32), element_shape=(3,))
-        for number in tf.range(count):
-            shares = distribution.run(
-                train_step,
-                args=(state, objective, next(iterator), first + number),
-                kwargs={"total_steps": 10, "global_batch_size": batch_size, "seed": seed},
-            )
-            total = distribution.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
-            losses = losses.write(tf.cast(number, tf.int32), total)
-        return losses.stack()
-
+    run = step_loop(make_strategy(strategy), state, objective, total_steps=10, global_batch_size=batch_size, seed=seed)
     return lambda iterator, first, count: run(
         iterator, tf.constant(first, tf.int64), tf.constant(count, tf.int64)
     ).numpy()

@@ -14,7 +14,7 @@ def parameters(channels, kernel=16):
 
 
 def test_unet_has_the_papers_parameters():
-    # Encoder 3-64-128-256-512-512-512-512-512; decoder inputs doubled by the skips, outputs 512-512-512-512-256-128-64-3.
+    # The skips double the decoder's inputs; its outputs are 512-512-512-512-256-128-64-3.
     encoder = parameters([3, 64, 128, 256, 512, 512, 512, 512, 512])
     decoder = 16 * (512 * 512 + 3 * 1024 * 512 + 1024 * 256 + 512 * 128 + 256 * 64 + 128 * 3)
     biases = 64 + 512 + 3  # first layer, bottleneck, output: no norm follows
@@ -84,7 +84,9 @@ def test_biases_stand_exactly_where_no_norm_follows(norm, build):
     assert len(convolutions) > 4
     for layer in convolutions:
         assert layer.use_bias == (layer.name.replace("_conv", "_norm") not in names), layer.name
-    normed = [x for x in model.layers if isinstance(x, keras.layers.GroupNormalization | keras.layers.BatchNormalization)]
+    normed = [
+        x for x in model.layers if isinstance(x, keras.layers.GroupNormalization | keras.layers.BatchNormalization)
+    ]
     assert bool(normed) == (norm != "none")
     assert all(layer.epsilon == 1e-5 for layer in normed)
 
@@ -137,9 +139,7 @@ def test_no_two_weights_of_one_shape_start_equal():
 
 
 def test_a_seed_fixes_the_weights_and_another_gives_others():
-    first, second, third = (
-        unet_generator((32, 32, 3), base_filters=4, seed=seed).get_weights() for seed in (3, 3, 4)
-    )
+    first, second, third = (unet_generator((32, 32, 3), base_filters=4, seed=seed).get_weights() for seed in (3, 3, 4))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert not np.array_equal(first[0], third[0])
 

@@ -12,7 +12,9 @@ def test_sheet_shows_every_picture_pixel_for_pixel(tmp_path, rng):
     places = []
     for row in rows:
         for picture in row:
-            (place,) = np.argwhere((windows[:, :, 0, 0] == picture[0, 0]).all(-1) & (windows == picture).all((-3, -2, -1)))
+            (place,) = np.argwhere(
+                (windows[:, :, 0, 0] == picture[0, 0]).all(-1) & (windows == picture).all((-3, -2, -1))
+            )
             places.append(tuple(place))
     tops = [top for top, _ in places]
     # Two triples a line: input, output, target from left to right, at one height.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -74,7 +73,7 @@ def restore(folder: Path, variables: Mapping[str, tf.Variable]) -> tuple[int, li
     for path in _newest_first(folder):
         try:
             step, values = _read(path)
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
             damaged.append(f"{path} is damaged ({error})")
             continue
         _check(path, values, variables)
@@ -92,8 +91,8 @@ def restore(folder: Path, variables: Mapping[str, tf.Variable]) -> tuple[int, li
 def _read(path: Path) -> tuple[int, dict[str, npt.NDArray[np.generic]]]:
     values = {}
     with zipfile.ZipFile(path) as archive:
-        if any(member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 for member in archive.infolist()):
-            raise ValueError("a member is compressed or encrypted, as none of ours is")
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError("a member is compressed, as none of ours is")
         step = json.loads(archive.read(_STEP))
         for name in archive.namelist():
             if name.endswith(".npy"):

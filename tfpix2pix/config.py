@@ -182,17 +182,16 @@ class RunConfig(_Checked):
         return self.sample_every or min(1000, max(1, total_steps // 10))
 
 
-_Group = tyro.conf.OmitArgPrefixes  # flags are --batch-size, not --data.batch-size
-
-
+# Flags are --batch-size, not --data.batch-size.
+@tyro.conf.configure(tyro.conf.OmitArgPrefixes)
 @dataclass(frozen=True)
 class TrainConfig:
     """Every choice of a training run."""
 
-    data: _Group[DataConfig] = field(default_factory=DataConfig)
-    model: _Group[ModelConfig] = field(default_factory=ModelConfig)
-    objective: _Group[ObjectiveConfig] = field(default_factory=ObjectiveConfig)
-    run: _Group[RunConfig] = field(default_factory=RunConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    run: RunConfig = field(default_factory=RunConfig)
 
     def to_json(self) -> str:
         """Returns the choices as indented JSON."""
@@ -224,7 +223,7 @@ _PATHS = ("data_dir", "workdir")
 # as two CPU cores can learn in a few minutes.
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "facades": {},
-    "synthetic": {"data": {"image_size": (128, 128)}, "model": {"base_filters": 32}, "run": {"steps": 2000}},
+    "synthetic": {"data": {"image_size": (128, 128)}, "model": {"base_filters": 32}, "run": {"epochs": 5}},
 }
 _OWN_FOLDER = {"data": {"direction": "AtoB"}}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import platform
 
 import tensorflow as tf
 
@@ -26,3 +28,17 @@ def make_strategy(choice: str) -> tf.distribute.Strategy:
         return tf.distribute.OneDeviceStrategy(f"{kind}:0")
     devices = [device.name for device in tf.config.list_logical_devices(kind)]
     return tf.distribute.MirroredStrategy(devices)
+
+
+def keep_freed_memory() -> None:
+    """Makes glibc keep the memory of freed tensors for the next step; nothing happens elsewhere.
+
+    By default every large tensor is mapped from the system and given back, and the system clears its pages each time:
+    at 128 px and 32 filters that took half of a training step on two cores.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    trim_threshold, mmap_max = -1, -4  # the numbers that mallopt(3) knows these settings by
+    libc = ctypes.CDLL(None)
+    libc.mallopt(trim_threshold, 2**31 - 1)
+    libc.mallopt(mmap_max, 0)

@@ -30,8 +30,8 @@ def sample_sheet(rows: Sequence[tuple[Picture, Picture, Picture]], title: str, p
     height, width = rows[0][0].shape[:2]
     columns = min(_COLUMNS, len(rows))
     lines = -(-len(rows) // columns)
-    font = ImageFont.load_default(max(11, min(height, width) // 12))
-    caption = round(font.size * 1.7)
+    size = max(11, min(height, width) // 12)
+    font, caption = ImageFont.load_default(size), round(size * 1.7)
     triple = 3 * width + 2 * _GAP
     sheet = Image.new(
         "RGB",

@@ -52,6 +52,7 @@ def fit(config: TrainConfig) -> Run:
     from tfpix2pix.state import build_state
     from tfpix2pix.trainer import Trainer
 
+    devices.keep_freed_memory()
     devices.set_determinism(config.run.deterministic)
     strategy = devices.make_strategy(config.run.strategy)
     replicas = strategy.num_replicas_in_sync

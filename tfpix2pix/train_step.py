@@ -6,7 +6,7 @@ global batch, gradients are summed over replicas, and so any number of replicas 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -17,6 +17,45 @@ from tfpix2pix.optimizers import assign_on_replica, learning_rate
 from tfpix2pix.state import TrainState
 
 LOSS_NAMES = ("d_loss", "g_gan", "g_l1")
+
+
+def step_loop(
+    strategy: tf.distribute.Strategy,
+    state: TrainState,
+    objective: ObjectiveConfig,
+    *,
+    total_steps: int,
+    global_batch_size: int,
+    seed: int,
+) -> Callable[[Iterator[Mapping[str, tf.Tensor]], tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Returns a `tf.function` that runs several steps in one call, so that Python stays out of the hot path.
+
+    It takes an iterator of (distributed) batches, the number of steps done before, and how many to do, both int64
+    scalars; it returns `LOSS_NAMES` of each step, float32 `(count, 3)`. Any division into calls gives the same bits.
+
+    Args:
+        strategy: the strategy that `state` was made under.
+        state: as for `train_step`, like the rest.
+        objective: what is minimised.
+        total_steps: length of the run.
+        global_batch_size: examples over all replicas.
+        seed: of the dropout noise.
+    """
+
+    @tf.function
+    def steps(batches: Iterator[Mapping[str, tf.Tensor]], first: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+        losses = tf.TensorArray(tf.float32, size=tf.cast(count, tf.int32), element_shape=(len(LOSS_NAMES),))
+        for number in tf.range(count):
+            shares = strategy.run(
+                train_step,
+                args=(state, objective, next(batches), first + number),
+                kwargs={"total_steps": total_steps, "global_batch_size": global_batch_size, "seed": seed},
+            )
+            mean = strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
+            losses = losses.write(tf.cast(number, tf.int32), mean)
+        return losses.stack()
+
+    return steps
 
 
 def train_step(
@@ -79,19 +118,20 @@ def train_step(
         gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
     rate = learning_rate(objective.learning_rate, step, total_steps if objective.lr_decay == "linear" else 0)
 
-    def update(factor: tf.Tensor | None) -> None:
+    def update(factor: tf.Tensor | None) -> tf.Operation:
         for optimizer, some in zip(optimizers, gradients, strict=True):
             optimizer.apply(some if factor is None else [g / factor for g in some], rate)
         _keep_running_averages(generator, scope)
         if state.average is not None:
             _average(generator, state.average, objective.ema)
+        return tf.no_op()
 
     if state.loss_scale is None:
         update(None)
     else:
         # Judged after the sum over replicas: an overflow on any of them skips the step on all.
         finite = _all_finite(gradients)
-        tf.cond(finite, lambda: (update(scale), tf.no_op())[1], tf.no_op)
+        tf.cond(finite, lambda: update(scale), tf.no_op)
         state.loss_scale.update(finite)
     return tf.stack([d_loss, g_gan, g_l1])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from tfpix2pix import checkpoint, report
 from tfpix2pix.config import TrainConfig
 from tfpix2pix.run import History, Run, read_history
 from tfpix2pix.state import TrainState, save_generator
-from tfpix2pix.train_step import LOSS_NAMES, train_step
+from tfpix2pix.train_step import LOSS_NAMES, step_loop
 
 SAMPLES = 6  # validation pairs on a sample sheet
 EVALUATED = 50  # validation pairs, at most, that the validation L1 is measured on
@@ -77,8 +78,14 @@ class Trainer:
         self.step, damaged = checkpoint.restore(run.checkpoints, state.named_variables())
         for line in damaged:
             print(f"warning: {line}; the one before it is used")
-        self._history = History(run.history, LOSS_NAMES, self.step)
-        self._val_history = History(run.validation, ("val_l1",), self.step)
+        self._steps = step_loop(
+            strategy,
+            state,
+            config.objective,
+            total_steps=self.total_steps,
+            global_batch_size=config.data.batch_size,
+            seed=config.run.seed,
+        )
 
     def train(self) -> None:
         """Trains until `total_steps`, and writes the finished generator and the plot of the losses.
@@ -88,14 +95,19 @@ class Trainer:
             Interrupted: after SIGINT or SIGTERM, once everything is saved.
         """
         if self.step < self.total_steps:
-            with self._catch_signals(), contextlib.closing(self._bar()) as bar:
-                self._loop(bar)
+            with (
+                self._catch_signals(),
+                contextlib.closing(History(self._run.history, LOSS_NAMES, self.step)) as self._history,
+                contextlib.closing(History(self._run.validation, ("val_l1",), self.step)) as self._val_history,
+                contextlib.closing(tf.summary.create_file_writer(str(self._run.logs))) as writer,
+                contextlib.closing(self._bar()) as bar,
+            ):
+                self._loop(bar, writer)
         save_generator(self._state, self._config, self._run.generator)
         report.loss_plot(self._run.history, self._run.validation, self._run.loss_plot)
 
-    def _loop(self, bar: tqdm) -> None:
+    def _loop(self, bar: tqdm, writer: tf.summary.SummaryWriter) -> None:
         batches = iter(self._distributed_batches())
-        writer = tf.summary.create_file_writer(str(self._run.logs))
         saved_at, per_call = time.monotonic(), 1
         while self.step < self.total_steps:
             until_event = min(self._interval - self.step % self._interval, self.total_steps - self.step)
@@ -114,25 +126,6 @@ class Trainer:
             if self._signal:
                 raise Interrupted(self._signal, self.step)
 
-    @tf.function(reduce_retracing=True)
-    def _steps(self, batches: Iterator[dict[str, tf.Tensor]], first: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-        """Runs `count` steps in one call; returns the losses of each, float32 `(count, 3)`."""
-        losses = tf.TensorArray(tf.float32, size=tf.cast(count, tf.int32), element_shape=(len(LOSS_NAMES),))
-        for number in tf.range(count):
-            shares = self._strategy.run(
-                train_step,
-                args=(self._state, self._config.objective, next(batches), first + number),
-                kwargs={
-                    "total_steps": self.total_steps,
-                    "global_batch_size": self._config.data.batch_size,
-                    "seed": self._config.run.seed,
-                },
-            )
-            losses = losses.write(
-                tf.cast(number, tf.int32), self._strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
-            )
-        return losses.stack()
-
     def _distributed_batches(self) -> tf.data.Dataset:
         """Returns the training stream from this step on, each replica's share of a batch in turn."""
         batch_size = self._config.data.batch_size
@@ -144,6 +137,7 @@ class Trainer:
                 batch_size=context.get_per_replica_batch_size(batch_size),
                 seed=self._config.run.seed,
                 start=self.step * batch_size,
+                stop=self.total_steps * batch_size,
             ).map(lambda batch: {"input": batch["input"], "target": batch["target"]})  # no device takes the names
 
         return self._strategy.distribute_datasets_from_function(stream)
@@ -207,7 +201,8 @@ class Trainer:
             raise NonFiniteLossError(f"{error} The last checkpoint, from before it, is kept.") from error
 
     def _bar(self) -> tqdm:
-        return tqdm(total=self.total_steps, initial=self.step, unit="step", dynamic_ncols=True, smoothing=0.1)
+        seconds = 0.5 if sys.stderr.isatty() else 60  # a log file isn't to be filled with bars
+        return tqdm(total=self.total_steps, initial=self.step, unit="step", dynamic_ncols=True, mininterval=seconds)
 
     def _show(self, bar: tqdm, losses: npt.NDArray[np.float32], seconds: float) -> None:
         d_loss, g_gan, g_l1 = losses.mean(axis=0)
@@ -238,4 +233,5 @@ class Trainer:
 def preprocessing(config: TrainConfig) -> Preprocessing:
     """Returns how the run's pairs are prepared."""
     data = config.data
-    return Preprocessing(*data.image_size, direction=data.direction, jitter=data.jitter, mirror=data.mirror)
+    height, width = data.image_size
+    return Preprocessing(height, width, data.direction, data.jitter, data.mirror)

@@ -73,8 +73,12 @@ WEATHERS: tuple[Weather, ...] = (  # sunny, overcast, dusk
 
 
 class Canvas:
-    """The picture in the making: colour (size, size, 3) and height (size, size) above the wall in grid units, and
-    `matte` (size, size), the share of the light that the surface answers to (0 where it shines by itself).
+    """The picture in the making.
+
+    Attributes:
+        colour: float32 `(size, size, 3)` in 0..1.
+        height: float32 `(size, size)`, above the wall, in grid units.
+        matte: float32 `(size, size)`, the share of the light that the surface answers to; 0 where it shines by itself.
     """
 
     def __init__(self, rng: np.random.Generator, kind: str, size: int) -> None:

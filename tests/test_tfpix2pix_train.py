@@ -1,0 +1,93 @@
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from tfpix2pix import train
+from tfpix2pix.config import TrainConfig
+from tfpix2pix.run import Run
+
+
+def ask(*flags):
+    """Runs the command as a user does; returns exit status, both outputs, and the seconds it took."""
+    started = time.monotonic()
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "tfpix2pix.train", *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result, time.monotonic() - started
+
+
+def test_help_shows_the_data_sets_own_defaults_without_tensorflow():
+    result, seconds = ask("--dataset=facades", "--help")
+    assert result.returncode == 0
+    assert "(default: 256)" in result.stdout
+    assert "runs/facades" in result.stdout
+    assert "tensorflow" not in result.stderr  # the list of imported modules
+    assert seconds < 5
+    result, _ = ask("--help")
+    assert "(default: 128)" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--dataset=facade", "facades"),
+        ("--generator=resnet", "unet"),
+        ("--batch-size=0", "from 1 up, not 0"),
+        ("--image-size=big", "256x512"),
+        ("--epoch=3", "--epochs"),
+    ],
+)
+def test_a_wrong_flag_says_what_is_known_before_anything_is_loaded(flag, said):
+    result, _ = ask(flag)
+    assert result.returncode == 2
+    assert said in result.stdout + result.stderr
+    assert "| tensorflow" not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_unconfusable_error(capsys):
+    assert train.main(["--dataset=nothing"]) == 2
+    assert "Known data sets" in capsys.readouterr().err
+
+
+def test_bad_files_are_named_before_training(pairs_folder, tmp_path, capsys):
+    (pairs_folder / "03.png").write_bytes(b"")
+    (pairs_folder / "10.png").write_bytes((pairs_folder / "10.png").read_bytes()[:-30])
+    Image.new("RGB", (33, 16)).save(pairs_folder / "11.png")
+    workdir = tmp_path / "run"
+    assert train.main([f"--dataset={pairs_folder}", f"--workdir={workdir}"]) == 2
+    error = capsys.readouterr().err
+    assert "3 files can't be used" in error
+    for line in ("03.png: empty (0 bytes)", "10.png: broken or cut off", "11.png: 33x16 px"):
+        assert line in error
+    assert not workdir.exists()
+
+
+def test_without_the_check_a_bad_file_is_still_named_when_it_stops_training(pairs_folder, tmp_path, capsys):
+    (pairs_folder / "03.png").write_bytes(b"no picture")
+    flags = [f"--dataset={pairs_folder}", f"--workdir={tmp_path / 'run'}", "--no-check-data"]
+    flags += ["--image-size=32", "--base-filters=2", "--patch-size=16", "--steps=40"]
+    assert train.main(flags) == 2
+    assert "03.png: not a picture" in capsys.readouterr().err
+
+
+def test_networks_that_do_not_fit_the_pictures_are_refused_before_a_folder_is_made(pairs_folder, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    flags = [f"--dataset={pairs_folder}", f"--workdir={workdir}"]
+    assert train.main([*flags, "--image-size=50", "--patch-size=1"]) == 2
+    assert "divisible by 2^depth" in capsys.readouterr().err
+    assert train.main([*flags, "--image-size=64", "--patch-size=286"]) == 2
+    assert "a smaller patch size fits" in capsys.readouterr().err
+    assert not workdir.exists()
+
+
+def test_another_runs_folder_is_refused(pairs_folder, tmp_path, capsys):
+    Run(tmp_path).create(TrainConfig())
+    assert train.main([f"--dataset={pairs_folder}", f"--workdir={tmp_path}"]) == 2
+    assert "holds another run" in capsys.readouterr().err
