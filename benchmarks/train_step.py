@@ -1,7 +1,8 @@
 """Times this package's own training step against a plain Keras loop, on tensors in memory.
 
 Both train the same networks with the same losses. The plain loop is what one would write with Keras alone: its Adam,
-one call of a `tf.function` a step. They take turns within one run, so that a machine that slows down slows both.
+one call of a `tf.function` a step; a third contender is that loop with this package's memory setting, to tell the two
+gains apart. Each has a process of its own, and they take turns, so that a machine that slows down slows all.
 
     python benchmarks/train_step.py --filters 16 64 --rounds 5
 """
@@ -16,6 +17,9 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import multiprocessing
+from multiprocessing.connection import Connection
+
 import keras
 import tensorflow as tf
 
@@ -25,6 +29,7 @@ from tfpix2pix.models import patchgan_discriminator, unet_generator
 from tfpix2pix.state import build_state
 from tfpix2pix.train_step import step_loop
 
+CONTENDERS = ("package", "plain Keras", "plain Keras, memory kept")
 Steps = Callable[[int], None]
 
 
@@ -110,36 +115,56 @@ def matmul_gflops(side: int = 2048) -> float:
     return 2 * side**3 / min(seconds) / 1e9
 
 
-def compare(size: int, filters: int, batch_size: int, rounds: int, seconds: float) -> None:
-    """Prints the medians of alternating rounds, their ratio, and the share of the matmul rate."""
+def contender(name: str, size: int, filters: int, batch_size: int, pipe: Connection) -> None:
+    """A process that runs as many steps as it is told, and answers with the seconds they took."""
+    if name != "plain Keras":
+        devices.keep_freed_memory()
+    if name == "package":
+        devices.set_determinism("auto")
     batch = {
         side: tf.random.stateless_uniform((batch_size, size, size, 3), seed=(0, i), minval=-1)
         for i, side in enumerate(("input", "target"))
     }
-    loops = {"package": package_loop(size, filters, batch), "plain Keras": plain_loop(size, filters, batch)}
-    counts = {}
-    for name, steps in loops.items():
-        steps(2)  # traces
+    steps = (package_loop if name == "package" else plain_loop)(size, filters, batch)
+    steps(2)  # traces
+    pipe.send(None)
+    while count := pipe.recv():
         started = time.perf_counter()
-        steps(2)
-        counts[name] = max(2, round(seconds / ((time.perf_counter() - started) / 2)))
-    times: dict[str, list[float]] = {name: [] for name in loops}
+        steps(count)
+        pipe.send(time.perf_counter() - started)
+
+
+def compare(size: int, filters: int, batch_size: int, rounds: int, seconds: float) -> None:
+    """Prints the medians of alternating rounds, their ratios, and the share of the matmul rate."""
+    context = multiprocessing.get_context("spawn")
+    pipes = {}
+    for name in CONTENDERS:
+        pipes[name], end = context.Pipe()
+        context.Process(target=contender, args=(name, size, filters, batch_size, end), daemon=True).start()
+        pipes[name].recv()
+
+    def timed(name: str, count: int) -> float:
+        pipes[name].send(count)
+        return float(pipes[name].recv()) / count
+
+    counts = {name: max(2, round(seconds / timed(name, 2))) for name in CONTENDERS}
+    times: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     rates = []
     for _ in range(rounds):
-        for name, steps in loops.items():
-            started = time.perf_counter()
-            steps(counts[name])
-            times[name].append((time.perf_counter() - started) / counts[name])
+        for name in CONTENDERS:
+            times[name].append(timed(name, counts[name]))
         rates.append(matmul_gflops())
-    medians = {name: statistics.median(values) for name, values in times.items()}
+    for pipe in pipes.values():
+        pipe.send(0)
     gflop, rate = step_gflop(size, filters, batch_size), statistics.median(rates)
     print(f"\n{filters} filters, {size} px, batch {batch_size}: {gflop:.1f} GFLOP a step, matmul {rate:.0f} GFLOP/s")
-    for name, median in medians.items():
-        spread = f"{min(times[name]):.3f} to {max(times[name]):.3f}"
-        print(f"  {name:<12} {median:.3f} s/step ({spread}), {gflop / median / rate:.0%} of the matmul rate")
-    ratios = [plain / own for own, plain in zip(times["package"], times["plain Keras"], strict=True)]
-    spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-    print(f"  the package's step is {statistics.median(ratios):.2f}x as fast as the plain one ({spread})")
+    for name, seconds_per_step in times.items():
+        median = statistics.median(seconds_per_step)
+        ratios = [plain / own for own, plain in zip(seconds_per_step, times["plain Keras"], strict=True)]
+        print(
+            f"  {name:<25} {median:.3f} s/step, {gflop / median / rate:.0%} of the matmul rate, "
+            f"{statistics.median(ratios):.2f}x plain Keras ({min(ratios):.2f} to {max(ratios):.2f})"
+        )
 
 
 def main() -> None:
@@ -152,11 +177,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="turns that each loop takes")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of one turn")
     arguments = parser.parse_args()
-    devices.keep_freed_memory()
-    devices.set_determinism("auto")
     for filters in arguments.filters:
         compare(arguments.size, filters, arguments.batch_size, arguments.rounds, arguments.seconds)
-        keras.backend.clear_session()
 
 
 if __name__ == "__main__":
