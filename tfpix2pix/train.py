@@ -118,6 +118,9 @@ def _run(config: TrainConfig) -> int:
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return 128 + stop.signal_number
+    except KeyboardInterrupt:
+        print("stopped; nothing since the last checkpoint was trained yet", file=sys.stderr)
+        return 130
     except (ConfigError, DatasetError, CheckpointError, NonFiniteLossError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError | DatasetError) else 1
