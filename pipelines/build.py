@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -39,15 +39,25 @@ def training_batches(
     return _batched(numbers, example, batch_size, drop_remainder=True)
 
 
-def evaluation_batches(source: Source, preprocessing: Preprocessing, *, batch_size: int = 1) -> tf.data.Dataset:
-    """Returns every pair once, in the source's order, resized but neither cropped nor mirrored."""
+def evaluation_batches(
+    source: Source, preprocessing: Preprocessing, *, batch_size: int = 1, indices: Sequence[int] | None = None
+) -> tf.data.Dataset:
+    """Returns every pair once, in the source's order, resized but neither cropped nor mirrored.
+
+    Args:
+        source: where the pairs come from.
+        preprocessing: how they are prepared.
+        batch_size: examples in a batch; the last one may be smaller.
+        indices: which pairs, in which order; `None` gives all.
+    """
     names = tf.constant(source.names)
     offset, mirrored = tf.constant([0, 0]), tf.constant(False)
 
     def example(index: tf.Tensor) -> dict[str, tf.Tensor]:
         return _pair(source, names, index, preprocessing, _size(preprocessing), offset, mirrored)
 
-    return _batched(tf.data.Dataset.range(len(source.names)), example, batch_size, drop_remainder=False)
+    numbers = tf.constant(range(len(source.names)) if indices is None else indices, tf.int64)
+    return _batched(tf.data.Dataset.from_tensor_slices(numbers), example, batch_size, drop_remainder=False)
 
 
 def _batched(

@@ -97,6 +97,11 @@ def test_evaluation_shows_every_pair_once_in_order_with_a_last_partial_batch():
     assert [name for b in batches for name in b["name"]] == [f"pair{i}".encode() for i in range(10)]
 
 
+def test_evaluation_of_chosen_pairs():
+    batches = evaluation_batches(numbered_source(), SMALL, indices=[7, 2])
+    assert [b["name"][0] for b in batches.as_numpy_iterator()] == [b"pair7", b"pair2"]
+
+
 def test_non_square():
     batch = take(training_batches(numbered_source(), Preprocessing(16, 48), batch_size=1, seed=0), 1)[0]
     assert batch["input"].shape == (1, 16, 48, 3)

@@ -77,7 +77,7 @@ class Trainer:
         self._generate = tf.function(lambda image: state.best_generator(image, training=False))
         self.step, damaged = checkpoint.restore(run.checkpoints, state.named_variables())
         for line in damaged:
-            print(f"warning: {line}; the one before it is used")
+            print(f"warning: {line}; the one before it is used", file=sys.stderr)
         self._steps = step_loop(
             strategy,
             state,
@@ -162,18 +162,18 @@ class Trainer:
         """Measures the validation L1, draws the sample sheet, and keeps the generator if it is the best so far."""
         count = len(self._validation.names)
         shown = set(np.linspace(0, count - 1, min(SAMPLES, count)).astype(int).tolist())
+        measured = set(range(min(EVALUATED, count)))
         errors, rows = [], []
-        batches = evaluation_batches(self._validation, self._preprocessing)
-        for number, batch in enumerate(batches):
-            if number >= EVALUATED and number not in shown:
-                continue
+        indices = sorted(shown | measured)
+        batches = evaluation_batches(self._validation, self._preprocessing, indices=indices)
+        for index, batch in zip(indices, batches, strict=True):
             output = self._generate(batch["input"])
-            if number < EVALUATED:
+            if index in measured:
                 errors.append(float(tf.reduce_mean(tf.abs(output - batch["target"]))))
-            if number in shown:
+            if index in shown:
                 rows.append(tuple(ops.to_uint8(x[0]).numpy() for x in (batch["input"], output, batch["target"])))
         val_l1 = math.fsum(errors) / len(errors)
-        best = min([value for _, (value,) in self._evaluations()], default=math.inf)
+        best = min((value for _, (value,) in read_history(self._run.validation)), default=math.inf)
         self._val_history.append(self.step, np.array([[val_l1]], np.float32))
         self._val_history.flush()
         name = Path(self._config.data.dataset).name
@@ -189,9 +189,6 @@ class Trainer:
             save_generator(self._state, self._config, self._run.best_generator)
         digits = len(str(self.total_steps))
         bar.write(f"step {self.step:>{digits}}  validation L1 {val_l1:.4f}  {self._run.sample(self.step)}")
-
-    def _evaluations(self) -> list[tuple[int, list[float]]]:
-        return read_history(self._run.validation)
 
     def _save(self) -> None:
         self._history.flush()
