@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from pipelines import encode
+from pipelines.spec import Encoding, Resize
 
-def decode(data: tf.Tensor) -> tf.Tensor:
-    """Decodes JPEG, PNG, BMP, GIF (first frame) or WebP bytes to uint8 `(H, W, 3)`.
-
-    Raises:
-        tf.errors.InvalidArgumentError: if `data` is none of these or is cut off.
-    """
-    # The accurate inverse transform gives the values that other JPEG readers give; TensorFlow's default is up to five
-    # off.
-    image = tf.cond(
-        tf.equal(tf.strings.substr(data, 0, 3), b"\xff\xd8\xff"),
-        lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(data, channels=3, expand_animations=False),
-    )
-    return tf.ensure_shape(image, (None, None, 3))
+NO_CLASS = 255  # of padding around a label map
 
 
 def split_side_by_side(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -32,48 +21,68 @@ def split_side_by_side(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return image[:, : width // 2], image[:, width // 2 :]
 
 
-def resize_crop(image: tf.Tensor, scaled: tuple[int, int], offset: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Resizes a picture and cuts a window out of it, in one pass that computes only the window.
+def fit(image: tf.Tensor, encoding: Encoding, size: tuple[int, int], mode: Resize) -> tf.Tensor:
+    """Gives a picture its height and width.
 
-    Bilinear as in the paper's code; where it shrinks, antialiased (the triangle covers all source pixels), so that
-    thin lines don't vanish.
+    Pictures are resized bilinearly as in the paper's code, and antialiased where they shrink, so that thin lines don't
+    vanish; then rounded, as any file between the two steps would. Labels take the nearest pixel.
 
     Args:
-        image: any numeric `(H, W, C)`.
-        scaled: height and width of the whole picture after resizing.
-        offset: int32 `(2,)`, the window's first row and column in the resized picture.
-        size: height and width of the window.
+        image: uint8 or uint16 `(H, W, channels)`.
+        encoding: what it holds.
+        size: height and width to give.
+        mode: see `Preprocessing.resize`.
 
     Returns:
-        float32 `(*size, C)`, in the range of `image`.
+        The type of `image`, `(*size, channels)`; for labels uint8 `(*size, 1)`, the classes, `NO_CLASS` in the bars.
     """
-    image = tf.cast(image, tf.float32)
-    scale = tf.cast(tf.constant(scaled), tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32)
-    window = tf.raw_ops.ScaleAndTranslate(
-        images=image[tf.newaxis],
-        size=size,
-        scale=scale,
-        translation=-tf.cast(offset, tf.float32),
-        kernel_type="triangle",
-        antialias=True,
-    )[0]
-    window.set_shape((*size, image.shape[-1]))
-    return window
+    labels = encoding.kind == "labels"
+    inner: tuple[int, int] | tf.Tensor = size
+    if mode == "crop":
+        image = _middle(image, size)
+    elif mode == "pad":
+        shape = tf.cast(tf.shape(image)[:2], tf.float64)
+        scale = tf.reduce_min(tf.constant(size, tf.float64) / shape)
+        inner = tf.clip_by_value(tf.cast(tf.round(shape * scale), tf.int32), 1, size)
+    resized = _nearest(image, inner) if labels else _bilinear(image, inner)
+    if labels:
+        resized = encode.classes(resized, encoding)
+    if mode == "pad":
+        before = (tf.constant(size) - tf.shape(resized)[:2]) // 2
+        after = tf.constant(size) - tf.shape(resized)[:2] - before
+        paddings = tf.stack([[before[0], after[0]], [before[1], after[1]], [0, 0]])
+        # The middle of the range; 0 for a network, to within half a step.
+        value = tf.constant(NO_CLASS if labels else (encoding.scale + 1) // 2, resized.dtype)
+        resized = tf.pad(resized, paddings, constant_values=value)
+    return tf.ensure_shape(resized, (*size, 1 if labels else encoding.channels))
+
+
+def crop(image: tf.Tensor, offset: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Cuts the window `(*size, C)` whose first row and column are `offset` out of `(H, W, C)`."""
+    window = tf.slice(image, tf.concat([offset, [0]], 0), (*size, -1))
+    return tf.ensure_shape(window, (*size, image.shape[-1]))
 
 
 def mirror(image: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
     """Returns `(H, W, C)` flipped left to right where the bool scalar `mirrored` is true."""
-    return tf.where(mirrored, tf.reverse(image, [1]), image)
+    return tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
 
 
-def to_model_range(image: tf.Tensor) -> tf.Tensor:
-    """Maps values in [0, 255] to float32 in [-1, 1]; 0 -> -1 and 255 -> 1 exactly."""
-    return tf.cast(image, tf.float32) / 127.5 - 1.0
+def cut_hole(image: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+    """Sets a hole of half the height and width to 0.
 
-
-def to_uint8(image: tf.Tensor) -> tf.Tensor:
-    """Maps values in [-1, 1] to uint8, rounded to the nearest and clipped: the inverse of `to_model_range`."""
-    return tf.cast(tf.clip_by_value(tf.round((image + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
+    Args:
+        image: float `(B, H, W, C)` in [-1, 1].
+        place: float32 `(B, 2)` in [0, 1]: where the hole lies between the first and the last place that fits.
+    """
+    inside = tf.ones((), tf.bool)
+    for axis in (0, 1):
+        length = image.shape[1 + axis]
+        first = tf.cast(tf.round(place[:, axis : axis + 1] * (length - length // 2)), tf.int32)
+        numbers = tf.range(length)[tf.newaxis]
+        within = (numbers >= first) & (numbers < first + length // 2)
+        inside &= within[:, :, tf.newaxis] if axis == 0 else within[:, tf.newaxis, :]
+    return tf.where(inside[..., tf.newaxis], 0.0, image)
 
 
 def shuffled_index(example: tf.Tensor, count: int, seed: int) -> tf.Tensor:
@@ -105,3 +114,34 @@ def jitter_numbers(
     # A float32 product can round up to `room` itself.
     offset = tf.minimum(tf.cast(numbers[:2] * tf.cast(room, tf.float32), tf.int32), room - 1)
     return offset, numbers[2] < 0.5
+
+
+def hole_place(example: tf.Tensor, seed: int) -> tf.Tensor:
+    """Draws where the hole of example k lies: float32 `(2,)`, uniform in [0, 1)."""
+    key = tf.random.experimental.stateless_fold_in(tf.stack([tf.constant(seed, tf.int64), example]), 1)
+    return tf.random.stateless_uniform((2,), seed=key)
+
+
+def _middle(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Cuts away what makes a picture too wide or too high for the shape of `size`."""
+    height, width = tf.unstack(tf.shape(image)[:2])
+    ratio = size[1] / size[0]
+    new_height = tf.clip_by_value(tf.cast(tf.round(tf.cast(width, tf.float64) / ratio), tf.int32), 1, height)
+    new_width = tf.clip_by_value(tf.cast(tf.round(tf.cast(height, tf.float64) * ratio), tf.int32), 1, width)
+    top, left = (height - new_height) // 2, (width - new_width) // 2
+    return image[top : top + new_height, left : left + new_width]
+
+
+def _nearest(image: tf.Tensor, size: tuple[int, int] | tf.Tensor) -> tf.Tensor:
+    return tf.image.resize(image, size, "nearest")
+
+
+def _bilinear(image: tf.Tensor, size: tuple[int, int] | tf.Tensor) -> tf.Tensor:
+    shape = tf.shape(image)[:2]
+    resized = tf.cond(
+        tf.reduce_any(shape > size),
+        lambda: tf.image.resize(image, size, antialias=True),
+        # The same values where nothing shrinks, in half of the time.
+        lambda: tf.raw_ops.ResizeBilinear(images=image[tf.newaxis], size=size, half_pixel_centers=True)[0],
+    )
+    return tf.cond(tf.reduce_all(shape == size), lambda: image, lambda: tf.cast(resized + 0.5, image.dtype))

@@ -1,8 +1,12 @@
 """What all tests share: two logical CPUs, same bits every time, little networks and runs."""
 
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# What is prepared and remembered must not come from, or go to, the user's own cache.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="tfpix2pix-tests-")
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +19,10 @@ from PIL import Image
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
 tf.config.experimental.enable_op_determinism()
+
+
+def pytest_unconfigure():
+    shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -59,3 +60,26 @@ def train(
 
 def values(state: TrainState) -> dict[str, np.ndarray]:
     return {name: variable.numpy() for name, variable in state.named_variables().items()}
+
+
+def trained_generator(
+    norm: str = "instance",
+    *,
+    dropout: float = 0.0,
+    channels: tuple[int, int] = (3, 3),
+    skips: bool = True,
+    size: int = 32,
+) -> keras.Model:
+    """A little generator whose weights are far from where training starts, so that its pictures have contrast."""
+    generator = unet_generator(
+        (size, size, channels[0]), channels[1], base_filters=4, norm=norm, dropout=dropout, skips=skips, seed=0
+    )
+    rng = np.random.default_rng(1)
+    for layer in generator.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            continue
+        values = [w + rng.normal(0, 0.15, w.shape) for w in layer.get_weights()]
+        if isinstance(layer, keras.layers.BatchNormalization):
+            values[3] = np.abs(values[3])  # a variance
+        layer.set_weights(values)
+    return generator

@@ -3,11 +3,14 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
-from pipelines import Preprocessing
+import pipelines
+from pipelines import DatasetError, Preprocessing, encode
 from pipelines.build import evaluation_batches, training_batches
 from pipelines.datasets import folder
 from pipelines.sources import Drawn
+from pipelines.spec import RGB, Encoding
 
 SMALL = Preprocessing(32, 32)
 
@@ -69,7 +72,7 @@ def test_without_jitter_and_mirror_training_sees_the_plain_picture():
     plain = Preprocessing(40, 40, jitter=0, mirror=False)
     batch = take(training_batches(numbered_source(1), plain, batch_size=1, seed=0), 1)[0]
     side_a, _ = numbered_source(1)._draw(0)
-    np.testing.assert_allclose((batch["input"][0] + 1) * 127.5, side_a, atol=1e-4)
+    np.testing.assert_array_equal(encode.to_picture(batch["input"][0], RGB), side_a)
 
 
 def test_mirroring_can_be_turned_off():
@@ -129,3 +132,111 @@ def test_drawn_pairs_are_drawn_once():
         take(evaluation_batches(source, Preprocessing(8, 8)), 2)
     assert sorted(calls) == [0, 1]
     assert tf.executing_eagerly()
+
+
+@pytest.mark.parametrize("stop", [25, None])
+def test_pairs_kept_in_memory_give_the_same_stream(pairs_folder, stop):
+    source = folder.splits(pairs_folder)["train"]
+    plain, kept = (
+        take(training_batches(source, SMALL, batch_size=1, seed=3, start=2, stop=stop, memory=memory), 20)
+        for memory in (0, 2**20)
+    )
+    for one, other in zip(plain, kept, strict=True):
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key])
+
+
+def test_kept_pairs_are_loaded_once_and_only_if_they_fit():
+    calls = []
+
+    class Counted(Drawn):
+        def _pair(self, index):
+            calls.append(int(index))
+            return super()._pair(index)
+
+    def source():
+        return Counted(numbered_source()._draw, [f"pair{i}" for i in range(10)])
+
+    fits = 2 * 10 * 36 * 36 * 3  # two sides of ten pairs, enlarged
+    take(training_batches(source(), SMALL, batch_size=1, seed=0, memory=fits), 30)
+    assert sorted(calls) == list(range(10))
+    calls.clear()
+    take(training_batches(source(), SMALL, batch_size=1, seed=0, memory=fits - 1), 30)
+    assert len(calls) >= 30
+    calls.clear()
+    take(training_batches(source(), SMALL, batch_size=1, seed=0, stop=5, memory=fits), 5)  # less than an epoch
+    assert len(calls) == 5
+
+
+def test_colours_are_learned_from_lightness(rng):
+    picture = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    source = Drawn(lambda index: (picture, picture), ["a"], (Encoding("lightness"), Encoding("chroma")))
+    plain = Preprocessing(40, 40, jitter=0, mirror=False)
+    batch = take(training_batches(source, plain, batch_size=1, seed=0), 1)[0]
+    assert batch["input"].shape == (1, 40, 40, 1)
+    assert batch["target"].shape == (1, 40, 40, 2)
+    np.testing.assert_array_equal(encode.to_picture(batch["target"], Encoding("chroma"), batch["input"])[0], picture)
+
+
+def test_one_hot_labels_stay_one_hot_through_jitter():
+    palette = ((0, 0, 0), (255, 0, 0), (0, 255, 0))
+
+    def draw(index):
+        labels = np.zeros((40, 40, 3), np.uint8)
+        labels[5:20, 7:30] = palette[1]
+        labels[25:, :] = palette[2]
+        return labels, labels.copy()
+
+    source = Drawn(draw, ["a"], (Encoding(palette=palette), RGB))
+    for batch in take(training_batches(source, Preprocessing(32, 32, one_hot=True), batch_size=2, seed=0), 5):
+        assert batch["input"].shape == (2, 32, 32, 3)
+        assert set(np.unique(batch["input"])) == {-1.0, 1.0}
+        np.testing.assert_array_equal(batch["input"].sum(-1), -1.0)  # exactly one class a pixel
+        assert batch["target"].shape == (2, 32, 32, 3)
+
+
+@pytest.mark.parametrize("hole", ["centre", "random"])
+def test_only_the_input_has_a_hole(hole):
+    source = numbered_source()
+    preprocessing = Preprocessing(32, 32, hole=hole)
+    batches = take(training_batches(source, preprocessing, batch_size=1, seed=0), 12)
+    places = set()
+    for batch in batches:
+        changed = (batch["input"] != batch["target"]).any(-1)[0]
+        rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+        assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (16, 16)
+        assert (batch["input"][0][changed] == 0).all()
+        places.add((rows[0], columns[0]))
+    assert places == {(8, 8)} if hole == "centre" else len(places) > 6
+    again = take(evaluation_batches(source, preprocessing), 3)
+    for one, other in zip(
+        again, take(evaluation_batches(source, preprocessing, batch_size=3), 1)[0]["input"], strict=True
+    ):
+        np.testing.assert_array_equal(one["input"][0], other)
+
+
+def test_sixteen_bit_pictures_are_not_rounded_to_eight(tmp_path, rng):
+    values = rng.integers(0, 65536, (8, 16, 1), dtype=np.uint16)
+    (tmp_path / "1.png").write_bytes(tf.io.encode_png(values).numpy())
+    source = folder.splits(tmp_path)["train"]
+    assert source.sides[0] == Encoding(channels=1, bits=16)
+    batch = take(evaluation_batches(source, Preprocessing(8, 8)), 1)[0]
+    np.testing.assert_array_equal(encode.to_picture(batch["input"], source.sides[0])[0], values[:, :8])
+    np.testing.assert_array_equal(encode.to_picture(batch["target"], source.sides[1])[0], values[:, 8:])
+
+
+def test_palettes_are_found_in_label_maps(tmp_path, rng, write_picture):
+    labels = np.zeros((16, 16, 3), np.uint8)
+    for number in range(3):
+        labels[:, :8] = (10 * number, 0, 7)
+        (tmp_path / "B").mkdir(exist_ok=True)
+        Image.fromarray(labels).save(tmp_path / "B" / f"{number}.png")
+        (tmp_path / "A").mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(tmp_path / "A" / f"{number}.png")
+    sources = pipelines.open_dataset(str(tmp_path), one_hot=True)
+    assert sources["train"].sides[0].palette == ()
+    assert sources["train"].sides[1].palette == ((0, 0, 0), (10, 0, 7), (20, 0, 7))  # the first pair is for validation
+    photos = tmp_path / "photos"
+    write_picture(photos / "1.jpg")
+    with pytest.raises(DatasetError, match="--one-hot needs label maps"):
+        pipelines.open_dataset(str(photos), one_hot=True)

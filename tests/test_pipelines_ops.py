@@ -4,20 +4,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import ops
+from pipelines import encode, ops
+from pipelines.spec import RGB, Encoding
 
-
-def test_model_range_is_exact_at_the_ends_and_comes_back_for_every_value():
-    values = tf.range(256)
-    scaled = ops.to_model_range(values)
-    assert scaled[0] == -1.0
-    assert scaled[255] == 1.0
-    np.testing.assert_allclose(scaled[51], -0.6, atol=1e-7)
-    np.testing.assert_array_equal(ops.to_uint8(scaled), np.arange(256, dtype=np.uint8))
-
-
-def test_to_uint8_clips_and_rounds():
-    np.testing.assert_array_equal(ops.to_uint8(tf.constant([-1.2, -0.0039, 0.0041, 1.2])), [0, 127, 128, 255])
+LABELS = Encoding(kind="labels", palette=((0, 0, 0), (200, 0, 0), (0, 0, 250)))
 
 
 def test_split_gives_left_and_right():
@@ -30,27 +20,6 @@ def test_split_gives_left_and_right():
 def test_split_refuses_an_odd_width():
     with pytest.raises(tf.errors.InvalidArgumentError, match="even width"):
         ops.split_side_by_side(tf.zeros((2, 5, 3)))
-
-
-@settings(deadline=None, max_examples=40)
-@given(
-    source=st.tuples(st.integers(2, 40), st.integers(2, 40)),
-    scaled=st.tuples(st.integers(8, 40), st.integers(8, 40)),
-    data=st.data(),
-)
-def test_resize_crop_equals_resizing_then_cropping(source, scaled, data):
-    size = (data.draw(st.integers(1, scaled[0])), data.draw(st.integers(1, scaled[1])))
-    offset = (data.draw(st.integers(0, scaled[0] - size[0])), data.draw(st.integers(0, scaled[1] - size[1])))
-    image = np.random.default_rng(0).integers(0, 256, (*source, 3)).astype(np.uint8)
-    expected = tf.image.resize(image, scaled, method="bilinear", antialias=True)
-    expected = expected[offset[0] : offset[0] + size[0], offset[1] : offset[1] + size[1]]
-    window = ops.resize_crop(tf.constant(image), scaled, tf.constant(offset), size)
-    np.testing.assert_allclose(window, expected, atol=2e-3)  # of 255
-
-
-def test_resize_crop_leaves_a_picture_of_the_right_size_alone(rng):
-    image = rng.integers(0, 256, (9, 7, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(ops.resize_crop(tf.constant(image), (9, 7), tf.constant([0, 0]), (9, 7)), image)
 
 
 def test_mirror():
@@ -91,13 +60,63 @@ def test_no_room_means_no_offset():
     np.testing.assert_array_equal(offset, [0, 0])
 
 
-def test_decode_reads_every_common_format_as_three_channels(tmp_path):
-    from PIL import Image
+@settings(deadline=None, max_examples=40)
+@given(
+    source=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    dtype=st.sampled_from([np.uint8, np.uint16]),
+)
+def test_stretching_is_antialiased_bilinear_rounded_to_the_nearest(source, size, dtype):
+    encoding = Encoding(bits=8 * np.dtype(dtype).itemsize)
+    image = np.random.default_rng(0).integers(0, encoding.scale + 1, (*source, 3)).astype(dtype)
+    expected = tf.image.resize(image, size, method="bilinear", antialias=True)
+    fitted = ops.fit(tf.constant(image), encoding, size, "stretch")
+    assert fitted.dtype == dtype
+    np.testing.assert_allclose(tf.cast(fitted, tf.float32), expected, atol=0.5 + 2e-5 * encoding.scale)
 
-    grey = Image.fromarray(np.full((5, 6), 90, np.uint8))
-    for suffix in ("png", "bmp", "gif", "webp", "jpg"):
-        file = tmp_path / f"grey.{suffix}"
-        grey.save(file, quality=100)
-        image = ops.decode(tf.io.read_file(str(file)))
-        assert image.shape == (5, 6, 3), suffix
-        assert np.abs(image.numpy().astype(int) - 90).max() <= 2, suffix
+
+def test_a_picture_of_the_right_size_is_left_alone(rng):
+    image = rng.integers(0, 256, (9, 7, 3)).astype(np.uint8)
+    for mode in ("stretch", "crop", "pad"):
+        np.testing.assert_array_equal(ops.fit(tf.constant(image), RGB, (9, 7), mode), image)
+
+
+def test_enlarging_interpolates_between_neighbours():
+    row = np.array([[[0] * 3, [100] * 3]], np.uint8)
+    # Pixel centres at 0.5 and 1.5 of 2; of 4, at 0.25, 0.75, 1.25 and 1.75 of 2.
+    np.testing.assert_array_equal(ops.fit(tf.constant(row), RGB, (1, 4), "stretch")[0, :, 0], [0, 25, 75, 100])
+
+
+def test_crop_keeps_the_middle_and_the_shape_of_things():
+    image = np.repeat(np.arange(8, dtype=np.uint8)[None, :, None] * 10, 2, axis=0).repeat(3, axis=2)
+    np.testing.assert_array_equal(ops.fit(tf.constant(image), RGB, (2, 4), "crop")[0, :, 0], [20, 30, 40, 50])
+    np.testing.assert_array_equal(
+        ops.fit(tf.constant(image.transpose(1, 0, 2)), RGB, (4, 2), "crop")[:, 0, 0], [20, 30, 40, 50]
+    )
+
+
+def test_pad_keeps_everything_between_bars_of_the_middle_of_the_range():
+    image = np.full((2, 8, 3), 255, np.uint8)
+    padded = ops.fit(tf.constant(image), RGB, (4, 4), "pad")[..., 0]
+    np.testing.assert_array_equal(padded, [[128] * 4, [255] * 4, [128] * 4, [128] * 4])
+    assert abs(float(encode.to_network(padded, RGB)[0, 0])) < 0.005
+
+
+def test_labels_take_the_nearest_pixel_and_bars_are_no_class():
+    image = np.zeros((2, 4, 3), np.uint8)
+    image[:, 2:] = (198, 3, 2)  # as JPEG might leave red
+    image[1, 0] = (0, 0, 250)
+    fitted = ops.fit(tf.constant(image), LABELS, (4, 4), "pad")
+    np.testing.assert_array_equal(fitted[..., 0], [[255] * 4, [0, 0, 1, 1], [2, 0, 1, 1], [255] * 4])
+    channels = encode.to_network(fitted, LABELS)
+    np.testing.assert_array_equal(channels[0, 0], [-1, -1, -1])
+    np.testing.assert_array_equal(channels[2, 0], [-1, -1, 1])
+
+
+def test_the_hole_is_half_as_high_and_wide_and_lies_where_it_is_told_to():
+    image = tf.ones((3, 8, 6, 1))
+    cut = ops.cut_hole(image, tf.constant([[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]]))[..., 0].numpy()
+    for number, (top, left) in enumerate(((0, 0), (2, 2), (4, 3))):
+        hole = np.zeros((8, 6), bool)
+        hole[top : top + 4, left : left + 3] = True
+        np.testing.assert_array_equal(cut[number] == 0, hole)

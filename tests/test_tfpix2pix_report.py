@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from tfpix2pix.report import loss_plot, sample_sheet
+from tfpix2pix.report import displayed, loss_plot, sample_sheet
 
 
 def test_sheet_shows_every_picture_pixel_for_pixel(tmp_path, rng):
@@ -23,10 +23,13 @@ def test_sheet_shows_every_picture_pixel_for_pixel(tmp_path, rng):
     assert tops[12] > tops[6] > tops[0]
 
 
-def test_grey_pictures_are_shown_too(tmp_path):
-    grey = np.full((16, 16, 1), 7, np.uint8)
-    sample_sheet([(grey, grey, grey)], "grey", tmp_path / "sheet.png")
-    assert (np.asarray(Image.open(tmp_path / "sheet.png")) == 7).all(-1).sum() >= 3 * 256
+def test_any_picture_can_be_displayed():
+    grey = np.full((2, 2, 1), 7, np.uint8)
+    np.testing.assert_array_equal(displayed(grey), np.full((2, 2, 3), 7))
+    deep = np.arange(8, dtype=np.uint16).reshape(1, 2, 4) * 256
+    np.testing.assert_array_equal(displayed(deep), [[[0, 1, 2], [4, 5, 6]]])
+    two = np.full((1, 1, 2), 9, np.uint8)
+    np.testing.assert_array_equal(displayed(two), [[[9, 9, 0]]])
 
 
 def test_loss_plot(tmp_path):

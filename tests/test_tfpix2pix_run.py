@@ -47,23 +47,35 @@ def test_a_failed_write_leaves_the_old_file_and_no_trace(tmp_path):
     assert path.read_text() == "old"
 
 
+DATA = {"input": {"kind": "image", "palette": ((1, 2, 3),)}, "training_pairs": 400, "names_sha256": "aa"}
+
+
 def test_a_new_run_and_its_config(tmp_path):
     run = Run(tmp_path / "new" / "run")
     run.check(TrainConfig())
     assert not run.folder.exists()
-    run.create(TrainConfig())
+    run.create(TrainConfig(), DATA)
     assert run.read_config() == TrainConfig()
     run.check(TrainConfig())
 
 
 def test_another_runs_config_is_refused_with_the_difference(tmp_path):
     run = Run(tmp_path)
-    run.create(TrainConfig())
+    run.create(TrainConfig(), DATA)
     other = dataclasses.replace(TrainConfig(), model=ModelConfig(base_filters=16, norm="batch"))
     with pytest.raises(ConfigError) as error:
         run.check(other)
     assert "--base-filters: 64 there, 16 now" in str(error.value)
     assert "--norm: instance there, batch now" in str(error.value)
+
+
+def test_a_data_set_that_changed_under_a_run_is_refused_with_the_difference(tmp_path):
+    run = Run(tmp_path)
+    run.check_data(DATA)
+    run.create(TrainConfig(), DATA)
+    run.check_data(DATA)
+    with pytest.raises(ConfigError, match="training_pairs: 400 there, 399 now"):
+        run.check_data({**DATA, "training_pairs": 399})
 
 
 def test_foreign_files_are_not_written_over(tmp_path):

@@ -15,6 +15,8 @@ import tensorflow as tf
 from PIL import Image
 
 import tfpix2pix
+from pipelines import encode
+from pipelines.spec import RGB
 from tfpix2pix import checkpoint
 from tfpix2pix.config import ConfigError, DataConfig, ModelConfig, ObjectiveConfig, RunConfig, TrainConfig
 from tfpix2pix.run import Run, read_history
@@ -110,7 +112,7 @@ def test_the_sheet_shows_what_the_generator_makes(whole):
     preprocessing = pipelines.Preprocessing(32, 32, jitter=0)
     source = whole.read_config().data.dataset
     batch = next(iter(pipelines.load(source, "val", preprocessing=preprocessing)))
-    output = pipelines.ops.to_uint8(model(batch["input"], training=False))[0].numpy()
+    output = encode.to_picture(model(batch["input"], training=False), RGB)[0].numpy()
     with Image.open(whole.sample(45)) as file:
         sheet = np.asarray(file)
     windows = np.lib.stride_tricks.sliding_window_view(sheet, (32, 32, 3))[:, :, 0]

@@ -78,10 +78,20 @@ class DataConfig(_Checked):
     """Name of a data set, or a folder of your own pairs: side by side in one file, or in two folders A/ and B/."""
     data_dir: Path | None = None
     """Folder where named data sets lie; not given: they are downloaded to the user's cache."""
+    task: Literal["pairs", "colorization", "edges", "inpainting"] = "pairs"
+    """What to make of a folder of single photos: grey -> colour, edges -> photo, or photo with a hole -> photo."""
+    leave_out: Path | None = None
+    """Text file with a picture to leave out on each line, as pipelines.inspect --fix-list writes it."""
     direction: Literal["AtoB", "BtoA"] = "BtoA"
     """Which side is the input: side A is the left picture, or the one in A/."""
     image_size: Size = (256, 256)
     """Side of the pictures in pixels, or height x width."""
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    """How pictures of another shape get that size: stretched as in the paper, their middle, or with grey bars."""
+    one_hot: bool = False
+    """Show label maps to the networks as one channel a class, not as colours."""
+    hole: Literal["centre", "random"] = "centre"
+    """Where the hole is that --task=inpainting paints in: half the height and width."""
     jitter: int = 30
     """Pixels (per 256) that a pair is enlarged by before a random crop; 0 turns it off."""
     mirror: bool = True
@@ -89,14 +99,20 @@ class DataConfig(_Checked):
     batch_size: int = 1
     """Pairs in a step, over all devices."""
     check_data: bool = True
-    """Look at every file before training and name the bad ones."""
+    """Look at every file that is new or changed before training, and name the bad ones."""
+    cache_gib: float = 1.0
+    """GiB of memory that may hold all pairs, so that they are read once; of more pairs than fit, none are held."""
 
-    _ranges = {"jitter": (0, 256), "batch_size": (1, _UP)}
+    _ranges = {"jitter": (0, 256), "batch_size": (1, _UP), "cache_gib": (0, _UP)}
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if min(self.image_size) < 4:
             raise ConfigError(f"--image-size must be at least 4, not {format_size(self.image_size)}.")
+        if self.task in ("colorization", "inpainting") and self.direction == "BtoA":
+            raise ConfigError(f"--task={self.task} goes one way only: --direction=AtoB.")
+        if self.task != "pairs" and self.one_hot:
+            raise ConfigError("--one-hot needs label maps, so it doesn't go with --task.")
 
 
 @dataclass(frozen=True)
@@ -217,27 +233,46 @@ _GROUPS: dict[str, Any] = {
     "objective": ObjectiveConfig,
     "run": RunConfig,
 }
-_PATHS = ("data_dir", "workdir")
+_PATHS = ("data_dir", "leave_out", "workdir")
 
-# Where a data set's recipe in the paper (appendix 6.2) differs from the defaults above. `synthetic` is ours: as much
-# as two CPU cores can learn in a few minutes.
-RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+# Where a data set's recipe in the paper (appendix 6.2) differs from the defaults above. `synthetic` and `openmoji` are
+# ours: as much as two CPU cores can learn in a few minutes, and in 20.
+_Recipe = dict[str, dict[str, Any]]
+_EDGES: _Recipe = {"data": {"direction": "AtoB", "batch_size": 4}, "run": {"epochs": 15}}
+RECIPES: dict[str, _Recipe] = {
     "facades": {},
+    "cityscapes": {},
+    "maps": {},
+    "edges2shoes": _EDGES,
+    "edges2handbags": _EDGES,
+    "night2day": {"data": {"batch_size": 4}, "run": {"epochs": 17}},
+    "openmoji": {
+        "data": {"direction": "AtoB", "image_size": (128, 128)},
+        "model": {"base_filters": 32},
+        "run": {"epochs": 8},
+    },
     "synthetic": {"data": {"image_size": (128, 128)}, "model": {"base_filters": 32}, "run": {"epochs": 5}},
 }
-_OWN_FOLDER = {"data": {"direction": "AtoB"}}
+_OWN_FOLDER: _Recipe = {"data": {"direction": "AtoB"}}
+_OWN_PHOTOS: dict[str, _Recipe] = {
+    "colorization": {"data": {"direction": "AtoB", "jitter": 0}},  # the paper only mirrors here
+    "edges": _OWN_FOLDER,
+    "inpainting": _OWN_FOLDER,
+}
 
 
-def recipe(dataset: str) -> TrainConfig:
+def recipe(dataset: str, task: str = "pairs") -> TrainConfig:
     """Returns the choices that a data set is trained with unless flags say otherwise.
 
     Args:
         dataset: a name, or the path of a folder of the user's own (A -> B, otherwise the defaults).
+        task: what to make of a folder of photos.
     """
-    values = RECIPES.get(dataset, _OWN_FOLDER)
+    values = _OWN_PHOTOS.get(task) or RECIPES.get(dataset, _OWN_FOLDER)
     groups = {name: group(**values.get(name, {})) for name, group in _GROUPS.items()}
-    groups["data"] = dataclasses.replace(groups["data"], dataset=dataset)
-    groups["run"] = dataclasses.replace(groups["run"], workdir=Path("runs") / (Path(dataset).resolve().name or "run"))
+    groups["data"] = dataclasses.replace(groups["data"], dataset=dataset, task=task)
+    name = (Path(dataset).resolve().name or "run") + ("" if task == "pairs" else f"_{task}")
+    groups["run"] = dataclasses.replace(groups["run"], workdir=Path("runs") / name)
     return TrainConfig(**groups)
 
 
@@ -247,7 +282,7 @@ def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
     Where the data and the results lie, how long the run is (at a constant learning rate) and how often it is looked
     at may change when a run goes on.
     """
-    may_change = {"data_dir", "check_data", "workdir", "strategy", "sample_every", "checkpoint_minutes"}
+    may_change = {"data_dir", "check_data", "cache_gib", "workdir", "strategy", "sample_every", "checkpoint_minutes"}
     if new.objective.lr_decay == "none":
         may_change |= {"steps", "epochs"}
     lines = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,26 @@ _CAPTIONS = ("input", "output", "target")
 _PAPER, _INK = (255, 255, 255), (60, 60, 60)
 
 
+def displayed(picture: npt.NDArray[Any]) -> Picture:
+    """Returns a picture that a screen can show: uint8 `(H, W, 3)`.
+
+    Args:
+        picture: uint8 or uint16 `(H, W, C)`; of 2 channels or more than 3, the first ones are shown.
+    """
+    if picture.dtype == np.uint16:
+        picture = picture >> 8
+    if picture.shape[-1] == 1:
+        picture = np.repeat(picture, 3, axis=-1)
+    elif picture.shape[-1] == 2:
+        picture = np.concatenate([picture, np.zeros_like(picture[..., :1])], axis=-1)
+    return np.asarray(picture[..., :3], np.uint8)
+
+
 def sample_sheet(rows: Sequence[tuple[Picture, Picture, Picture]], title: str, path: Path) -> None:
     """Writes a PNG that shows every row as input | output | target, pixel for pixel.
 
     Args:
-        rows: uint8 `(H, W, C)` triples of one height and width.
+        rows: uint8 `(H, W, 3)` triples of one height and width.
         title: a line above the pictures.
         path: the file to write, as a whole or not at all.
     """
@@ -47,7 +63,7 @@ def sample_sheet(rows: Sequence[tuple[Picture, Picture, Picture]], title: str, p
             x = left + place * (width + _GAP)
             if number < columns:
                 draw.text((x + width // 2, caption + caption // 2), _CAPTIONS[place], _INK, font, anchor="mm")
-            sheet.paste(_rgb(picture), (x, top))
+            sheet.paste(Image.fromarray(picture), (x, top))
     write_atomically(path, sheet.save)
 
 
@@ -78,10 +94,6 @@ def loss_plot(history: Path, validation: Path, path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=140))
-
-
-def _rgb(picture: Picture) -> Image.Image:
-    return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).convert("RGB")
 
 
 def _columns(history: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

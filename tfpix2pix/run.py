@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,7 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config = folder / "config.json"
+        self.data = folder / "data.json"
         self.history = folder / "history.csv"
         self.validation = folder / "validation.csv"
         self.logs = folder / "logs"
@@ -55,11 +58,41 @@ class Run:
                 "Give another --workdir."
             )
 
-    def create(self, config: TrainConfig) -> None:
-        """Makes the folders and writes (again, on a run that goes on) the config."""
+    def check_data(self, data: Mapping[str, Any]) -> None:
+        """Checks that a run that goes on has the pairs that it began with.
+
+        Args:
+            data: what `create` took.
+
+        Raises:
+            ConfigError: if they have changed.
+        """
+        if not self.data.exists():
+            return
+        before, data = self.read_data(), json.loads(json.dumps(data))
+        lines = [
+            f"{name}: {_short(before.get(name))} there, {_short(data[name])} now"
+            for name in data
+            if before.get(name) != data[name]
+        ]
+        if lines:
+            raise ConfigError(
+                f"The data set is not the one that {self.folder} was trained on:\n  " + "\n  ".join(lines) + "\n"
+                "Put back what was changed to go on, or give another --workdir to start anew."
+            )
+
+    def create(self, config: TrainConfig, data: Mapping[str, Any]) -> None:
+        """Makes the folders and writes (again, on a run that goes on) the config and what the data set holds.
+
+        Args:
+            config: the run's choices.
+            data: what JSON can hold: the encodings `input` and `target`, and what tells the pairs from others.
+        """
         for folder in (self.folder, self.logs, self.samples, self.checkpoints):
             folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.config, lambda path: path.write_text(config.to_json(), encoding="utf-8"))
+        text = json.dumps(data, indent=2) + "\n"
+        write_atomically(self.data, lambda path: path.write_text(text, encoding="utf-8"))
 
     def read_config(self) -> TrainConfig:
         """Reads the config that the run was made with.
@@ -76,8 +109,20 @@ class Run:
         except ConfigError as error:
             raise ConfigError(f"{self.config}: {error}") from error
 
+    def read_data(self) -> dict[str, Any]:
+        """Reads what the run's data set holds.
+
+        Raises:
+            ConfigError: if it can't be read.
+        """
+        try:
+            return dict(json.loads(self.data.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise ConfigError(f"{self.data}: can't be read ({error}).") from error
+
     def _written(self) -> tuple[Path, ...]:
-        return self.history, self.validation, self.logs, self.samples, self.checkpoints, self.generator
+        files = self.data, self.history, self.validation, self.generator, self.best_generator, self.loss_plot
+        return *files, self.logs, self.samples, self.checkpoints
 
     def sample(self, step: int) -> Path:
         """Returns where the sample sheet of that step lies."""
@@ -144,6 +189,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _digits(value: float) -> str:

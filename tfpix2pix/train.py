@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from pipelines import DatasetError, open_dataset
-from pipelines.registry import check_name
+from pipelines import DatasetError, Preprocessing, open_dataset
+from pipelines.console import quieten_tensorflow
+from pipelines.registry import TASKS, check_name
 from tfpix2pix.config import DEFAULT_DATASET, ConfigError, TrainConfig, recipe
-from tfpix2pix.console import quieten_tensorflow
 
 if TYPE_CHECKING:
     from pipelines.spec import Source
@@ -40,11 +41,9 @@ def fit(config: TrainConfig) -> Run:
 
     run = Run(config.run.workdir)
     run.check(config)
-    sources = open_dataset(config.data.dataset, config.data.data_dir)
-    if "train" not in sources:
-        raise DatasetError(f"{config.data.dataset} has no training pairs.")
-    training = sources["train"]
-    validation = sources.get("val") or sources.get("test") or training
+    training, validation = sources_of(config)
+    data = describe(config, training, validation)
+    run.check_data(data)
     if config.data.check_data:
         check_data({"train": training, "val": validation})
 
@@ -63,12 +62,48 @@ def fit(config: TrainConfig) -> Run:
         )
     try:
         with strategy.scope():
-            state = build_state(config)
+            state = build_state(config, *(encoding.depth for encoding in preprocessing(config).encodings(training)))
     except ValueError as error:
         raise ConfigError(f"The networks can't be built: {error}") from error
-    run.create(config)
-    Trainer(config, run, strategy, state, training, validation).train()
+    run.create(config, data)
+    Trainer(config, run, strategy, state, preprocessing(config), training, validation).train()
     return run
+
+
+def preprocessing(config: TrainConfig) -> Preprocessing:
+    """Returns how a run's pairs are prepared."""
+    data = config.data
+    hole = data.hole if data.task == "inpainting" else "none"
+    return Preprocessing(*data.image_size, data.direction, data.jitter, data.mirror, data.resize, data.one_hot, hole)
+
+
+def describe(config: TrainConfig, training: Source, validation: Source) -> dict[str, Any]:
+    """Returns what tells a run's data from other data, and what the network sees of it, for `data.json`."""
+    image, target = preprocessing(config).encodings(training)
+    names = "\0".join([*training.names, "", *validation.names])
+    return {
+        "input": image.to_json(),
+        "target": target.to_json(),
+        "training_pairs": len(training.names),
+        "validation_pairs": len(validation.names),
+        "names_sha256": hashlib.sha256(names.encode()).hexdigest(),
+    }
+
+
+def sources_of(config: TrainConfig) -> tuple[Source, Source]:
+    """Returns what to train on and what to look at."""
+    data = config.data
+    sources = open_dataset(
+        data.dataset,
+        data.data_dir,
+        size=data.image_size,
+        task=data.task,
+        one_hot=data.one_hot,
+        leave_out=data.leave_out,
+    )
+    if "train" not in sources:
+        raise DatasetError(f"{data.dataset} has no training pairs.")
+    return sources["train"], sources.get("val") or sources.get("test") or sources["train"]
 
 
 def check_data(sources: Mapping[str, Source]) -> None:
@@ -83,7 +118,8 @@ def check_data(sources: Mapping[str, Source]) -> None:
         more = [f"and {len(faults) - len(shown)} more"] if len(faults) > len(shown) else []
         raise DatasetError(
             f"{len(faults)} file{'s' * (len(faults) > 1)} can't be used:\n  " + "\n  ".join(shown + more) + "\n"
-            "Mend or remove them. --no-check-data trains without looking, on the pairs that match."
+            "Mend or remove them, or let `python -m pipelines.inspect --fix-list=FILE` list them and train with "
+            "--leave-out=FILE. --no-check-data trains without looking."
         )
 
 
@@ -91,13 +127,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, trains, and says where everything lies; returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        dataset = _dataset_flag(arguments)
+        dataset, task = _flags_of_recipe(arguments)
         check_name(dataset)
         config = tyro.cli(
             TrainConfig,
             prog="python -m tfpix2pix.train",
             description=__doc__ + "\nThe defaults shown are those of the chosen data set.",
-            default=recipe(dataset),
+            default=recipe(dataset, task),
             args=arguments,
         )
     except (ConfigError, DatasetError) as error:
@@ -119,7 +155,7 @@ def _run(config: TrainConfig) -> int:
         print(stop, file=sys.stderr)
         return 128 + stop.signal_number
     except KeyboardInterrupt:
-        print("stopped; nothing since the last checkpoint was trained yet", file=sys.stderr)
+        print("stopped before the first step; the same command starts again", file=sys.stderr)
         return 130
     except (ConfigError, DatasetError, CheckpointError, NonFiniteLossError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -134,18 +170,21 @@ def _run(config: TrainConfig) -> int:
 def _blame_data(config: TrainConfig, error: Exception) -> int:
     """Names the files behind an error of the input pipeline, which itself names none."""
     try:
-        check_data(dict(open_dataset(config.data.dataset, config.data.data_dir)))
+        training, validation = sources_of(config)
+        check_data({"train": training, "val": validation})
     except DatasetError as faults:
         print(f"error: {faults}", file=sys.stderr)
         return 2
     raise error
 
 
-def _dataset_flag(arguments: Sequence[str]) -> str:
-    """Returns the value of `--dataset`, which decides the defaults of all other flags."""
+def _flags_of_recipe(arguments: Sequence[str]) -> tuple[str, str]:
+    """Returns the values of `--dataset` and `--task`, which decide the defaults of all other flags."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--dataset", default=DEFAULT_DATASET)
-    return str(parser.parse_known_args(arguments)[0].dataset)
+    parser.add_argument("--task", default="pairs")
+    known = parser.parse_known_args(arguments)[0]
+    return str(known.dataset), known.task if known.task in TASKS else "pairs"
 
 
 if __name__ == "__main__":

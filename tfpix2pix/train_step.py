@@ -44,7 +44,7 @@ def step_loop(
 
     @tf.function
     def steps(batches: Iterator[Mapping[str, tf.Tensor]], first: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-        losses = tf.TensorArray(tf.float32, size=tf.cast(count, tf.int32), element_shape=(len(LOSS_NAMES),))
+        means = tf.TensorArray(tf.float32, size=tf.cast(count, tf.int32), element_shape=(len(LOSS_NAMES),))
         for number in tf.range(count):
             shares = strategy.run(
                 train_step,
@@ -52,8 +52,8 @@ def step_loop(
                 kwargs={"total_steps": total_steps, "global_batch_size": global_batch_size, "seed": seed},
             )
             mean = strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
-            losses = losses.write(tf.cast(number, tf.int32), mean)
-        return losses.stack()
+            means = means.write(tf.cast(number, tf.int32), mean)
+        return means.stack()
 
     return steps
 

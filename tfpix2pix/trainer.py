@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from tqdm import tqdm
 
-from pipelines import Preprocessing, ops
+from pipelines import Preprocessing, encode
 from pipelines.build import evaluation_batches, training_batches
 from pipelines.spec import Source
 from tfpix2pix import checkpoint, report
@@ -55,6 +55,7 @@ class Trainer:
         run: its folder, already made.
         strategy: the strategy that `state` was made under.
         state: networks and optimizers.
+        preprocessing: how pairs are prepared.
         training: pairs to learn from.
         validation: pairs to look at.
     """
@@ -65,12 +66,14 @@ class Trainer:
         run: Run,
         strategy: tf.distribute.Strategy,
         state: TrainState,
+        preprocessing: Preprocessing,
         training: Source,
         validation: Source,
     ) -> None:
         self._config, self._run, self._strategy, self._state = config, run, strategy, state
         self._training, self._validation = training, validation
-        self._preprocessing = preprocessing(config)
+        self._preprocessing = preprocessing
+        self._encodings = preprocessing.encodings(training)
         self.total_steps = config.run.total_steps(len(training.names), config.data.batch_size)
         self._interval = config.run.sample_interval(self.total_steps)
         self._signal: int | None = None
@@ -138,6 +141,7 @@ class Trainer:
                 seed=self._config.run.seed,
                 start=self.step * batch_size,
                 stop=self.total_steps * batch_size,
+                memory=int(self._config.data.cache_gib * 2**30),
             ).map(lambda batch: {"input": batch["input"], "target": batch["target"]})  # no device takes the names
 
         return self._strategy.distribute_datasets_from_function(stream)
@@ -171,7 +175,7 @@ class Trainer:
             if index in measured:
                 errors.append(float(tf.reduce_mean(tf.abs(output - batch["target"]))))
             if index in shown:
-                rows.append(tuple(ops.to_uint8(x[0]).numpy() for x in (batch["input"], output, batch["target"])))
+                rows.append(self._pictures(batch["input"][0], output[0], batch["target"][0]))
         val_l1 = math.fsum(errors) / len(errors)
         best = min((value for _, (value,) in read_history(self._run.validation)), default=math.inf)
         self._val_history.append(self.step, np.array([[val_l1]], np.float32))
@@ -189,6 +193,16 @@ class Trainer:
             save_generator(self._state, self._config, self._run.best_generator)
         digits = len(str(self.total_steps))
         bar.write(f"step {self.step:>{digits}}  validation L1 {val_l1:.4f}  {self._run.sample(self.step)}")
+
+    def _pictures(
+        self, image: tf.Tensor, output: tf.Tensor, target: tf.Tensor
+    ) -> tuple[report.Picture, report.Picture, report.Picture]:
+        """Returns what a network saw and made as pictures for people."""
+        of_input, of_target = self._encodings
+        shown = [encode.to_picture(image, of_input)]
+        shown += [encode.to_picture(values, of_target, image) for values in (output, target)]
+        first, second, third = (report.displayed(picture.numpy()) for picture in shown)
+        return first, second, third
 
     def _save(self) -> None:
         self._history.flush()
@@ -225,10 +239,3 @@ class Trainer:
         finally:
             for number, handler in zip(numbers, previous, strict=True):
                 signal.signal(number, handler)
-
-
-def preprocessing(config: TrainConfig) -> Preprocessing:
-    """Returns how the run's pairs are prepared."""
-    data = config.data
-    height, width = data.image_size
-    return Preprocessing(height, width, data.direction, data.jitter, data.mirror)

@@ -1,0 +1,123 @@
+"""Pairs a second of the input pipeline against plain JPEG decoding of the same bytes on the same cores, the limit.
+
+    python benchmarks/input_pipeline.py --dataset=facades --data-dir=DIR
+
+Without a data set it writes 400 drawn facades as JPEG files to a temporary folder and measures those. Contenders run
+in alternating rounds of one process; medians and ratios of rounds are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+from PIL import Image
+
+import pipelines
+from pipelines.build import training_batches
+from pipelines.facade import draw_facade
+from pipelines.sources import SideBySide
+from tfpix2pix.devices import keep_freed_memory
+
+
+def decoding(files: list[Path], count: int) -> tf.data.Dataset:
+    """Reads and decodes, with the same inverse transform, and does nothing else."""
+    paths = tf.constant([str(file) for file in files])
+
+    def decode(number: tf.Tensor) -> tf.Tensor:
+        data = tf.io.read_file(paths[number % len(files)])
+        return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+
+    return tf.data.Dataset.range(count).map(decode, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def rate(iterator: Iterator[object], count: int) -> float:
+    """Takes `count` elements and returns elements a second."""
+    started = time.perf_counter()
+    for _ in itertools.islice(iterator, count):
+        pass
+    return count / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", help="a data set of side-by-side JPEG files")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--image-size", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=2000, help="pairs in a round of one contender")
+    flags = parser.parse_args()
+    keep_freed_memory()  # as training does
+    with tempfile.TemporaryDirectory() as folder:
+        if flags.dataset:
+            source = pipelines.open_dataset(flags.dataset, flags.data_dir)["train"]
+        else:
+            source = _drawn(Path(folder))
+        if not isinstance(source, SideBySide):
+            parser.error("the data set must be one of side-by-side JPEG files")
+        _measure(source, flags)
+
+
+def _measure(source: SideBySide, flags: argparse.Namespace) -> None:
+    preprocessing = pipelines.Preprocessing(flags.image_size, flags.image_size)
+    total, batches = flags.pairs * (flags.rounds + 1), flags.pairs // flags.batch_size
+    started = time.perf_counter()
+    streams: dict[str, Callable[[], tf.data.Dataset]] = {
+        "JPEG decoding alone": lambda: decoding([file for (file,) in source.files()], total),
+        "pipeline, pairs kept in memory": lambda: _stream(source, preprocessing, flags, total, 2**30),
+        "pipeline, read each time": lambda: _stream(source, preprocessing, flags, total, 0),
+    }
+    iterators = {}
+    for name, make in streams.items():
+        started = time.perf_counter()
+        iterators[name] = iter(make())
+        next(iterators[name])
+        print(f"{name}: first element after {time.perf_counter() - started:.2f} s")
+    results: dict[str, list[float]] = {name: [] for name in streams}
+    for _ in range(flags.rounds):
+        for name, iterator in iterators.items():
+            alone = name.startswith("JPEG")
+            speed = rate(iterator, flags.pairs if alone else batches)
+            results[name].append(speed if alone else speed * flags.batch_size)
+    limit = results["JPEG decoding alone"]
+    print(f"\n{len(source.names)} pairs, {flags.image_size} px, batch {flags.batch_size}, {os.cpu_count()} cores")
+    print(f"{'':<34}{'pairs/s':>9}{'of the limit':>14}  (least to most of {flags.rounds} rounds)")
+    for name, speeds in results.items():
+        ratios = sorted(ours / theirs for ours, theirs in zip(speeds, limit, strict=True))
+        print(
+            f"{name:<34}{statistics.median(speeds):>9.0f}{statistics.median(ratios):>14.0%}"
+            f"  ({ratios[0]:.0%} to {ratios[-1]:.0%})"
+        )
+
+
+def _stream(
+    source: SideBySide, preprocessing: pipelines.Preprocessing, flags: argparse.Namespace, total: int, memory: int
+) -> tf.data.Dataset:
+    return training_batches(
+        source, preprocessing, batch_size=flags.batch_size, seed=0, stop=max(total, len(source.names)), memory=memory
+    )
+
+
+def _drawn(folder: Path) -> SideBySide:
+    files = [folder / f"{index:03d}.jpg" for index in range(400)]
+    for index, file in enumerate(files):
+        pair = Image.new("RGB", (512, 256))
+        for place, side in enumerate(draw_facade(0, index)):
+            pair.paste(Image.fromarray(side), (256 * place, 0))
+        pair.save(file, quality=95)
+    return SideBySide(files)
+
+
+if __name__ == "__main__":
+    main()

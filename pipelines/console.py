@@ -1,0 +1,33 @@
+"""What the verbs share on the command line. Imports no TensorFlow, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+
+def quieten_tensorflow() -> None:
+    """Imports TensorFlow without its start-up notes; they come unless the user set `TF_CPP_MIN_LOG_LEVEL`."""
+    if "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    with _silent():  # some are written before that level counts
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Sends what native code writes to the standard error output to nowhere."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

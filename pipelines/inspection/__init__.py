@@ -1,0 +1,1 @@
+"""What `python -m pipelines.inspect` measures, draws and writes."""

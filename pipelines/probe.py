@@ -1,0 +1,83 @@
+"""Looks into files for what they hold: how many channels, how many bits, which colours."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipelines import decode
+from pipelines.spec import RGB, Encoding
+
+_LOOKED_INTO = 64  # files, evenly spread, whose headers stand for all
+_GREY = {"1", "L", "I;16", "I;16B", "I", "F"}
+
+
+def encoding_of(files: Sequence[Path]) -> Encoding:
+    """Returns what pictures hold, judged by the headers of some: the most channels and bits that any of them has.
+
+    A file that can't be read is passed over; `faults` of a source names it.
+    """
+    found = []
+    for file in [files[index] for index in np.unique(np.linspace(0, len(files) - 1, _LOOKED_INTO).astype(int))]:
+        try:
+            found.append(channels_and_bits(file))
+        except (OSError, ValueError):
+            continue
+    if not found:
+        return RGB
+    return Encoding(channels=max(channels for channels, _ in found), bits=max(bits for _, bits in found))
+
+
+def channels_and_bits(file: Path) -> tuple[int, int]:
+    """Returns a picture's channels (1, 3, or any number in TIFF and NPY; alpha isn't one) and its bits a channel.
+
+    Raises:
+        OSError: if it can't be opened as a picture.
+        ValueError: if it is an array of another kind than uint8 or uint16.
+    """
+    if file.suffix.lower() in decode.ARRAYS:
+        image = decode.array_from_bytes(file.read_bytes())
+        channels = image.shape[-1]
+        if file.suffix.lower() != ".npy" and channels == 4:  # a TIFF's fourth is taken as alpha
+            channels = 3
+        return channels, 8 * image.dtype.itemsize
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # nothing is decoded here
+        with Image.open(file) as picture:
+            mode = picture.mode
+            bits = 8
+            if picture.format == "PNG":
+                with file.open("rb") as raw:
+                    bits = 16 if raw.read(25)[24] == 16 else 8
+    return (1 if mode in _GREY or mode == "LA" else 3), bits
+
+
+def with_palette(encoding: Encoding, files: Sequence[Path], most: int = 64) -> Encoding:
+    """Adds the colours of label maps to an encoding, or returns it as it is if the pictures are no label maps.
+
+    Args:
+        encoding: of the pictures.
+        files: the pictures; all are read, unless one of the first shows that they are photos.
+        most: pictures that have more colours than this between them aren't label maps.
+    """
+    if encoding.channels != 3 or encoding.bits != 8:
+        return encoding
+    colours: set[int] = set()
+    for file in files:
+        try:
+            with Image.open(file) as picture:
+                rgb = np.asarray(picture.convert("RGB"), np.uint32)
+        except OSError:
+            continue
+        colours |= set(np.unique(rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]).tolist())
+        if len(colours) > most:
+            return encoding
+    if len(colours) < 2:
+        return encoding
+    palette = tuple((value >> 16, value >> 8 & 255, value & 255) for value in sorted(colours))
+    return dataclasses.replace(encoding, palette=palette)

@@ -1,0 +1,462 @@
+import contextlib
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pipelines import build, encode, inspect, sources
+from pipelines.inspection import duplicates, faults, measure, page, sheet, survey
+from pipelines.registry import TASKS, available, open_dataset
+from pipelines.spec import RGB, Encoding, Preprocessing
+from tfpix2pix.config import recipe
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+SIZE = 32
+SMALL = Preprocessing(SIZE, SIZE)
+
+
+def label_map(colour=GREEN, corner=(0, 0)):
+    """A red picture with a square of a quarter of it."""
+    picture = np.full((SIZE, SIZE, 3), RED, np.uint8)
+    picture[corner[0] : corner[0] + SIZE // 2, corner[1] : corner[1] + SIZE // 2] = colour
+    return picture
+
+
+def photo(seed):
+    small = np.random.default_rng(seed).integers(40, 200, (4, 4, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+
+
+def save(folder, split, name, labels, picture):
+    for side, values in (("A", labels), ("B", picture)):
+        file = folder / split / side / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(values).save(file)
+
+
+def make_folder(root):
+    """Six pairs and four pairs; a quarter of each label map is green or blue."""
+    for number in range(4):
+        save(root, "train", f"t{number}", label_map(corner=(0, 5 * number)), photo(number))
+    save(root, "train", "blue", label_map(BLUE, (16, 16)), photo(10))
+    save(root, "val", "v0", label_map(BLUE, (3, 9)), photo(20))
+    # The same target, another input: no duplicate.
+    save(root, "val", "other", label_map(corner=(16, 0)), photo(1))
+    save(root, "val", "same", label_map(corner=(0, 10)), photo(2))
+    save(root, "val", "brighter", label_map(corner=(0, 15)), photo(3) + np.uint8(12))
+    save(root, "train", "bad", label_map(), photo(11))
+    (root / "train/B/bad.png").write_bytes(b"")
+    Image.fromarray(photo(12)).save(root / "train/A/<script>alert(1)<&.png")
+    return root
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_folder(tmp_path / "data")
+
+
+def run(*flags):
+    return inspect.main([f"--image-size={SIZE}", *flags])
+
+
+@pytest.fixture(scope="module")
+def inspected(tmp_path_factory):
+    """A folder with everything wrong, inspected once: a run builds TensorFlow's graphs, which takes seconds."""
+    root = tmp_path_factory.mktemp("inspected")
+    made = SimpleNamespace(folder=make_folder(root / "data"), output=root / "out", list=root / "lists" / "bad.txt")
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        made.status = run(f"--dataset={made.folder}", f"--output={made.output}", f"--fix-list={made.list}")
+    made.said = said.getvalue()
+    made.report = json.loads((made.output / "report.json").read_text())
+    return made
+
+
+def test_counts_and_sizes(inspected):
+    assert inspected.status == 1
+    assert inspected.report["splits"] == {
+        "train": {"pairs": 6, "bad_pairs": 1, "looked_at": 5},
+        "val": {"pairs": 4, "bad_pairs": 0, "looked_at": 4},
+    }
+    assert inspected.report["sizes"]["train"] == [
+        {"input": "32x32", "target": "32x32", "pairs": 5, "becomes": "as it is", "enlarged": False}
+    ]
+
+
+def test_shares_of_classes_and_statistics_of_channels(inspected):
+    # Of five label maps four are a quarter green and one is a quarter blue.
+    found = inspected.report["sides"]["input"]["classes"]
+    assert not found["given"]
+    shares = {entry["colour"]: entry["share"] for entry in found["classes"]}
+    assert shares == {"#ff0000": 0.75, "#00ff00": 0.25 * 4 / 5, "#0000ff": 0.25 / 5}
+    assert inspected.report["sides"]["target"]["classes"] is None
+    red, green, blue = inspected.report["sides"]["input"]["channels"]
+    # Red is 1 on three quarters and -1 on one: mean 1/2, variance 1 - 1/4.
+    assert (red["name"], red["min"], red["max"]) == ("red", -1, 1)
+    assert red["mean"] == pytest.approx(0.5)
+    assert red["std"] == pytest.approx(0.75**0.5)
+    assert green["mean"] == pytest.approx(2 * 0.2 - 1)
+    assert blue["mean"] == pytest.approx(2 * 0.05 - 1)
+
+
+def test_duplicates_across_splits(inspected):
+    exact, near = inspected.report["duplicates"]["across"]
+    assert (exact["pairs"], exact["exact"]) == (["train/t2", "val/same"], True)
+    assert (near["pairs"], near["exact"]) == (["train/t3", "val/brighter"], False)
+    assert inspected.report["duplicates"]["within"] == []
+    assert inspected.report["duplicates"]["also_in_train"] == {"val": 2}
+    assert "2 of 4 val pairs are in train" in inspected.said
+
+
+def test_bad_files_and_the_list_of_them(inspected):
+    script = f"{inspected.folder}/train/A/<script>alert(1)<&.png"
+    assert inspected.report["bad_files"] == [script, f"{inspected.folder}/train/B/bad.png"]
+    assert inspected.list.read_text().splitlines() == [inspect.LIST_HEAD, *inspected.report["bad_files"]]
+    assert f"{script}: no picture of that name" in inspected.said
+    assert "2 bad files" in inspected.said
+    last = inspected.said.splitlines()[-1]
+    assert last.startswith(f"Next: python -m tfpix2pix.train --dataset={inspected.folder}")
+    assert last.endswith(f"--leave-out={inspected.list}")
+
+
+def test_the_page_is_whole_and_escapes_names(inspected):
+    text = (inspected.output / "index.html").read_text()
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)&lt;&amp;.png" in text
+    assert "http" not in text  # nothing is fetched
+    for name in measure.SHEETS:
+        assert f'src="{name}"' in text
+        with Image.open(inspected.output / name) as picture:
+            picture.load()
+    assert not list(inspected.output.glob(".*"))
+
+
+def test_the_list_makes_the_folder_good(inspected, tmp_path, capsys):
+    opened = open_dataset(str(inspected.folder), leave_out=inspected.list)
+    assert [source.faults() for source in opened.values()] == [[], []]
+    assert opened["train"].names == ("blue", "t0", "t1", "t2", "t3")
+    again = tmp_path / "again.txt"
+    flags = f"--dataset={inspected.folder}", f"--leave-out={inspected.list}", f"--fix-list={again}"
+    assert run(*flags, f"--output={inspected.output}") == 0  # over the earlier inspection
+    assert again.read_text() == inspected.list.read_text()  # what was left out stays so
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"--leave-out={inspected.list}")
+
+
+def test_a_new_list_keeps_what_was_left_out(tmp_path):
+    old, new = tmp_path / "old.txt", tmp_path / "new.txt"
+    old.write_text("# mine\n\na.png\n")
+    flags, _ = inspect._parse([f"--dataset={tmp_path}", f"--leave-out={old}", f"--fix-list={new}"])
+    inspect._write_list(flags, ["b.png"])
+    assert new.read_text() == f"{inspect.LIST_HEAD}\na.png\nb.png\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "bad", "said"),
+    [
+        ([], False, "tfpix2pix.train"),
+        (["--image-size=128x256", "--direction=AtoB", "--no-mirror"], False, "tfpix2pix.train"),
+        (["--leave-out=old"], False, "tfpix2pix.train"),
+        (["--leave-out=old", "--fix-list=new"], True, "tfpix2pix.train --leave-out=new"),
+        (["--one-hot"], True, "pipelines.inspect --one-hot --fix-list=bad.txt"),
+    ],
+)
+def test_the_next_step_has_the_flags_that_matter(words, bad, said):
+    flags, _ = inspect._parse(["--dataset=facades", *words])
+    verb, *expected = said.split()
+    command = ["python", "-m", verb, "--dataset=facades", *(expected or words)]
+    assert inspect._next_step(flags, bad=bad).endswith(": " + " ".join(command))
+
+
+def test_a_list_holds_names_that_look_like_comments_and_no_broken_ones(tmp_path, capsys):
+    flags, _ = inspect._parse([f"--dataset={tmp_path}", f"--fix-list={tmp_path / 'bad.txt'}"])
+    inspect._write_list(flags, ["#a/1.png", "two\nlines.png", "b.png", "not utf-8 \udcff.png"])
+    assert (tmp_path / "bad.txt").read_text() == f"{inspect.LIST_HEAD}\n./#a/1.png\nb.png\n"
+    assert Path("./#a/1.png") == Path("#a/1.png")
+    assert "2 names can't stand in a list" in capsys.readouterr().err
+
+
+def test_nothing_else_is_overwritten(folder, tmp_path, capsys):
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "report.json").write_text("{}")
+    (output / "duplicates.png").write_text("mine")
+    assert run(f"--dataset={folder}", f"--output={output}") == 2
+    assert "Give another --output" in capsys.readouterr().err
+    assert (output / "report.json").read_text() == "{}"
+    assert run(f"--dataset={folder}", f"--output={folder / 'val/A/v0.png'}") == 2
+    assert "is a file" in capsys.readouterr().err
+    mine = tmp_path / "list.txt"
+    mine.write_text("precious\n")
+    assert run(f"--dataset={folder}", f"--output={tmp_path / 'new'}", f"--fix-list={mine}") == 2
+    assert mine.read_text() == "precious\n"
+    assert not (tmp_path / "new").exists()
+
+    flags, _ = inspect._parse([f"--dataset={folder}", f"--output={output}", f"--fix-list={mine}", "--overwrite"])
+    inspect._check_output(flags)
+
+
+def test_what_an_earlier_inspection_drew_is_removed(inspected, tmp_path):
+    output = tmp_path / "out"
+    shutil.copytree(inspected.output, output)
+    flags, _ = inspect._parse([f"--dataset={tmp_path}", f"--output={output}"])
+    inspect._check_output(flags)
+    inspect._write(output, inspected.report, {"augmented.png": ("Pairs", Image.new("RGB", (8, 8)))})
+    assert sorted(file.name for file in output.iterdir()) == ["augmented.png", "index.html", "report.json"]
+    assert "duplicates.png" not in (output / "index.html").read_text()
+
+
+def test_splits_with_nothing_good_in_them(folder, tmp_path, capsys):
+    for file in [*(folder / "train/A").iterdir(), *(folder / "val/A").iterdir()]:
+        file.write_bytes(b"")
+    assert run(f"--dataset={folder}", f"--output={tmp_path / 'out'}") == 1
+    assert "No good pair is left in train and val" in capsys.readouterr().out
+    assert (tmp_path / "out" / "index.html").exists()
+
+
+def test_one_pair_that_is_trained_on_and_looked_at_is_no_duplicate(tmp_path, write_picture):
+    write_picture(tmp_path / "one" / "1.png")
+    assert run(f"--dataset={tmp_path / 'one'}", f"--output={tmp_path / 'out'}") == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert list(report["splits"]) == ["train"]
+    assert report["duplicates"]["across"] == []
+
+
+def test_what_the_check_missed_is_told_without_a_traceback(pairs_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sources.SideBySide, "faults", lambda self: [])
+    (pairs_folder / "03.png").write_bytes(b"no picture")
+    assert run(f"--dataset={pairs_folder}", f"--output={tmp_path / 'out'}") == 2
+    assert capsys.readouterr().err.startswith("error: A pair can't be read")
+    assert not (tmp_path / "out").exists()
+
+
+def test_pairs_that_are_not_in_files_of_their_own_can_not_be_left_out(tmp_path, capsys, monkeypatch):
+    source = sources.Drawn(lambda index: (photo(0), photo(1)), ["1"])
+    source.faults = lambda: ["shard-0: broken or cut off"]
+    monkeypatch.setattr(inspect, "open_dataset", lambda *_, **__: {"train": source})
+    assert run(f"--dataset={tmp_path}", f"--output={tmp_path / 'out'}") == 1
+    said = capsys.readouterr().out
+    assert "can't be read before that is mended" in said
+    assert said.splitlines()[-1].startswith("Next: mend")
+
+
+def test_photos(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(3):
+        Image.fromarray(photo(number)).save(photos / f"{number}.png")
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    output, bad = tmp_path / "out", tmp_path / "bad.txt"
+    assert run(f"--dataset={photos}", "--task=colorization", f"--output={output}", f"--fix-list={bad}") == 1
+    report = json.loads((output / "report.json").read_text())
+    assert report["bad_files"] == [f"{photos}/broken.jpg"]
+    names = [[channel["name"] for channel in side["channels"]] for side in report["sides"].values()]
+    assert names == [["L"], ["a", "b"]]
+    assert "--task=colorization" in capsys.readouterr().out.splitlines()[-1]
+    opened = open_dataset(str(photos), task="colorization", size=(SIZE, SIZE), leave_out=bad)
+    assert [source.faults() for source in opened.values()] == [[], []]
+
+
+def test_the_sheet_shows_what_training_sees(folder):
+    source = sources.TwoFolders.matched(folder / "val/A", folder / "val/B")
+    rows = sheet.augmented(source, SMALL, [1, 3], times=3, seed=5)
+    assert [[cell.caption for cell in row] for row in rows] == [["other"] * 3, ["v0"] * 3]
+    batches = build.training_batches(survey.Chosen(source, [1, 3]), SMALL, batch_size=1, seed=5, stop=6)
+    seen = [encode.to_picture(batch["target"][0], RGB).numpy() for batch in batches]
+    drawn = [cell.target for row in rows for cell in row]
+    assert sorted(picture.tobytes() for picture in seen) == sorted(picture.tobytes() for picture in drawn)
+    assert len({picture.tobytes() for picture in drawn}) == 6  # each another crop
+
+    picture = np.asarray(sheet.draw(rows, "title"))
+    assert picture.shape[2] == 3
+    large = np.repeat(np.repeat(rows[1][2].target, 4, 0), 4, 1)  # 32 px are shown at 128
+    corner = np.array(picture.shape[:2]) - sheet._GAP - large.shape[0]
+    np.testing.assert_array_equal(picture[corner[0] :, corner[1] :][:128, :128], large)
+
+
+def test_every_kind_of_channel_can_be_shown():
+    labels = Encoding(palette=(RED, GREEN)).one_hot()
+    values = tf.constant([[[1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]]])  # the last is of no class, as in the bars of pad
+    np.testing.assert_array_equal(sheet.shown(values, labels), [[RED, GREEN, (128, 128, 128)]])
+    for encoding in (Encoding(channels=1), Encoding(channels=2), Encoding(channels=5), Encoding(channels=3, bits=16)):
+        picture = sheet.shown(tf.ones((2, 2, encoding.depth)), encoding)
+        assert picture.shape == (2, 2, 3)
+        assert picture.dtype == np.uint8
+        assert picture[..., 0].min() == 255
+    grey = sheet.shown(tf.zeros((1, 1, 2)), Encoding("chroma"), given=tf.ones((1, 1, 1)))
+    np.testing.assert_array_equal(grey, [[(255, 255, 255)]])
+
+
+def test_any_number_of_channels_and_sixteen_bits_of_fewer_pairs(tmp_path, rng, capsys):
+    root = tmp_path / "arrays"
+    for side, shape, dtype in (("A", (8, 10, 5), np.uint8), ("B", (8, 10, 1), np.uint16)):
+        (root / side).mkdir(parents=True)
+        for number in range(3):
+            np.save(root / side / f"{number}.npy", rng.integers(0, np.iinfo(dtype).max, shape, dtype=dtype))
+    assert run(f"--dataset={root}", f"--output={tmp_path / 'out'}", "--pairs=1") == 0
+    assert "Only 1 of 2 train pairs were read and compared." in capsys.readouterr().out
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [channel["name"] for channel in report["sides"]["input"]["channels"]] == ["1", "2", "3", "4", "5"]
+    assert report["sides"]["target"]["encoding"]["bits"] == 16
+    assert report["sizes"]["train"][0]["input"] == "8x10"
+    assert report["sizes"]["train"][0]["enlarged"]
+
+
+def test_the_palette_that_a_data_set_gives_and_what_is_off_it():
+    sides = (Encoding(palette=(RED, GREEN, BLUE), classes=("r", "g", "b")), RGB)
+    picture = np.full((10, 10, 3), RED, np.uint8)
+    picture[:5, :5] = GREEN  # a quarter
+    picture[9, :5] = (250, 3, 0)  # 5%: red, as JPEG leaves it
+    picture[8, :2] = (140, 60, 0)  # 2%: far from all
+    source = sources.Drawn(lambda index: (picture, np.zeros_like(picture)), ["1", "2"], sides)
+    found, other = survey.classes(source, [0, 1])
+    assert other is None  # one colour is no label map
+    assert found.names == ("r", "g", "b")
+    np.testing.assert_allclose([*found.shares, found.off, found.far], [0.75, 0.25, 0, 0.07, 0.02])
+
+
+def test_near_duplicates_are_those_that_comparing_all_with_all_gives(monkeypatch, rng):
+    monkeypatch.setattr(duplicates, "_BLOCK", 8)  # many blocks and windows
+    monkeypatch.setattr(duplicates, "_WINDOW", 32)
+    centres = rng.uniform(0, 255, (20, 2, 256))
+    signatures = np.clip(centres[rng.integers(0, 20, 150)] + rng.normal(0, 12, (150, 2, 256)), 0, 255)
+    signatures += rng.uniform(0, 30, (150, 1, 1))
+    look = survey.Look(
+        tuple(map(str, range(150))),
+        np.full((150, 2, 2), 9, np.int32),
+        np.arange(300).reshape(150, 2),
+        signatures.astype(np.float16),
+    )
+    found, complete = duplicates.find({"train": look})
+    assert complete
+    sides = look.signatures.astype(np.float64)
+    means = sides.mean(-1)
+    sides = (sides - means[..., None]) / sides.std(-1, keepdims=True)
+    expected = {
+        (i, j)
+        for i in range(150)
+        for j in range(i + 1, 150)
+        if np.sqrt(((sides[i] - sides[j]) ** 2).mean(-1)).max() <= duplicates.LIMIT
+        and np.abs(means[i] - means[j]).max() <= duplicates._BRIGHTNESS
+    }
+    assert 100 < len(expected) < 1500
+    assert {tuple(number for _, number in twin.members) for twin in found} == expected
+    monkeypatch.setattr(duplicates, "MOST", 10)
+    found, complete = duplicates.find({"train": look})
+    assert (len(found), complete) == (10, False)
+
+
+def test_the_same_pair_many_times_is_one_group():
+    look = survey.Look(
+        tuple("abcd"),
+        np.full((4, 2, 2), 9, np.int32),
+        np.array([[1, 2], [1, 2], [1, 3], [1, 2]]),
+        np.random.default_rng(0).uniform(0, 255, (4, 2, 256)).astype(np.float16),
+    )
+    found, _ = duplicates.find({"train": look})
+    assert [twin.members for twin in found] == [(("train", 0), ("train", 1), ("train", 3))]
+    assert duplicates.find({}) == ([], True)
+
+
+@pytest.mark.parametrize(
+    ("resize", "shape", "said"),
+    [
+        ("stretch", (100, 200), "as it is"),
+        ("stretch", (50, 100), "scaled to 200%"),
+        ("stretch", (400, 200), "stretched to 25% of its height, 100% of its width"),
+        ("crop", (200, 200), "scaled to 100%, 50% of it kept"),
+        ("crop", (50, 100), "scaled to 200%"),
+        ("pad", (200, 200), "scaled to 50%, 50% are bars"),
+        ("pad", (100, 200), "as it is"),
+    ],
+)
+def test_what_becomes_of_a_size(resize, shape, said):
+    assert measure.becomes(shape, Preprocessing(100, 200, resize=resize)) == said
+
+
+def test_the_file_that_a_fault_tells_of(tmp_path):
+    odd = tmp_path / "a: b.png"
+    source = sources.SideBySide([tmp_path / "a", odd])
+    other = tmp_path / "c: d.png"
+    other.touch()
+    lines = [
+        f"{odd}: broken: badly",
+        f"{tmp_path / 'a'}: empty",
+        f"{other}: alone",
+        f"{odd}: again",
+        "gone: missing: x",
+    ]
+    assert faults.faulty_files(lines, [source]) == [odd, tmp_path / "a", other, Path("gone")]
+
+
+def test_names_of_any_bytes_can_be_printed():
+    text = page.printable("ü \udcff\n\x1b[2J")
+    assert text == "ü \\udcff\\n\\x1b[2J"
+    assert text.encode()
+
+
+def ask(*flags):
+    """Runs the command as a user does; the modules that it imports go to stderr."""
+    command = [sys.executable, "-X", "importtime", "-m", "pipelines.inspect", *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_help_shows_the_data_sets_own_defaults_without_tensorflow():
+    result = ask("--dataset=synthetic", "--help")
+    assert result.returncode == 0
+    assert "(default: 128)" in result.stdout
+    assert "tensorflow" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--dataset=facade"], "Known data sets"),
+        (["--dataset=synthetic", "--image-size=big"], "256x512"),
+        (["--dataset=synthetic", "--jitter=300"], "from 0 to 256"),
+        (["--dataset=synthetic", "--task=edges"], "takes a folder of photos"),
+        (["--dataset=.", "--task=colorization", "--direction=BtoA"], "one way only"),
+        (["--dataset=.", "--task=edges", "--one-hot"], "--one-hot"),
+        (["--dataset=synthetic", "--pairs=-1"], "--pairs"),
+        ([], "--dataset"),
+    ],
+)
+def test_wrong_flags(flags, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = inspect.main(flags)
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_wrong_name_is_refused_before_tensorflow_is_loaded():
+    result = ask("--dataset=facade")
+    assert result.returncode == 2
+    assert "| tensorflow" not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_defaults_are_those_of_training(tmp_path):
+    for dataset, task in [*((name, "pairs") for name in available()), *((str(tmp_path), task) for task in TASKS)]:
+        trained, own = recipe(dataset, task), inspect.recipe(dataset, task)
+        data = trained.data
+        assert own | {"output": None} == {
+            "direction": data.direction,
+            "image_size": data.image_size,
+            "jitter": data.jitter,
+            "output": None,
+        }, dataset
+        assert own["output"].name == trained.run.workdir.name
+        flags, made = inspect._parse([f"--dataset={dataset}", f"--task={task}"])
+        assert (made.mirror, made.resize, made.one_hot) == (data.mirror, data.resize, data.one_hot)
+        assert flags.hole == data.hole
+        assert made.hole == (data.hole if task == "inpainting" else "none")

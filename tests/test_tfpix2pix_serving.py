@@ -1,0 +1,222 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipelines import decode
+from pipelines.spec import RGB, Encoding
+from tests.serving_pictures import NAME, bomb, file_bytes, random_picture
+from tests.small import trained_generator
+from tfpix2pix.inference import Translator
+from tfpix2pix.serving import saved_model
+
+LIMIT = 128 * 128  # pixels
+
+
+@pytest.fixture(scope="module")
+def translator():
+    # Batch normalisation and dropout are what could keep a state.
+    return Translator(trained_generator("batch", dropout=0.5, size=64), RGB, RGB)
+
+
+@pytest.fixture(scope="module")
+def exported(translator, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / NAME
+    saved_model.save(translator, folder / "1", max_pixels=LIMIT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def loaded(exported):
+    return tf.saved_model.load(exported / "1")
+
+
+class TestSignatures:
+    def test_what_they_take_and_give(self, loaded):
+        shapes = {
+            name: (function.structured_input_signature[1], function.structured_outputs)
+            for name, function in loaded.signatures.items()
+        }
+        picture, any_size = tf.TensorSpec, (None, None, None, 3)
+        assert shapes == {
+            "serving_default": (
+                {"image": picture(any_size, tf.float32, "image")},
+                {"translated": picture(any_size, tf.float32, "translated")},
+            ),
+            "uint8": (
+                {"image": picture(any_size, tf.uint8, "image")},
+                {"translated": picture(any_size, tf.uint8, "translated")},
+            ),
+            "image_bytes": (
+                {"image_bytes": picture((None,), tf.string, "image_bytes")},
+                {"png_bytes": picture((None,), tf.string, "png_bytes")},
+            ),
+        }
+
+    @pytest.mark.parametrize("size", [(1, 1), (1, 40), (37, 50), (64, 64), (100, 30)])
+    def test_any_size_gives_what_the_translator_gives(self, translator, loaded, size):
+        pictures = tf.constant(random_picture(*size)[np.newaxis])
+        seen = tf.cast(pictures, tf.float32) / 127.5 - 1
+        values = loaded.signatures["serving_default"](image=seen)["translated"]
+        np.testing.assert_allclose(values, translator.values(seen), atol=1e-5)
+        made = loaded.signatures["uint8"](image=pictures)["translated"]
+        np.testing.assert_allclose(made, translator.pictures(pictures), atol=1)  # a half may round either way
+        png = tf.io.encode_png(pictures[0])
+        answer = loaded.signatures["image_bytes"](image_bytes=png[np.newaxis])["png_bytes"][0]
+        np.testing.assert_array_equal(tf.io.decode_png(answer), made[0])
+
+    def test_a_picture_alone_and_in_a_batch_gives_the_same(self, loaded, rng):
+        signature = loaded.signatures["serving_default"]
+        images = tf.constant(rng.uniform(-1, 1, (3, 50, 37, 3)), tf.float32)
+        together = signature(image=images)["translated"]
+        alone = tf.concat([signature(image=images[i : i + 1])["translated"] for i in range(3)], 0)
+        np.testing.assert_allclose(together, alone, atol=1e-5)
+        assert float(tf.reduce_max(tf.abs(together[0] - together[1]))) > 0.1  # they weren't all alike
+
+    def test_files_of_several_formats_and_sizes_in_one_request(self, translator, loaded):
+        files = [file_bytes(40, 50, "jpeg"), file_bytes(1, 1), file_bytes(33, 31, "webp"), file_bytes(9, 8, "gif")]
+        answers = loaded.signatures["image_bytes"](image_bytes=tf.constant(files))["png_bytes"].numpy()
+        for file, answer in zip(files, answers, strict=True):
+            expected = translator.pictures(decode.decode(file)[tf.newaxis])[0]
+            np.testing.assert_allclose(tf.io.decode_png(answer), expected, atol=1)
+
+    def test_requests_change_no_variable(self, loaded):
+        before = [weight.numpy() for weight in loaded.weights]
+        for seed in range(3):
+            picture = tf.constant(random_picture(64, 64, seed=seed)[np.newaxis])
+            loaded.signatures["uint8"](image=picture)
+            first = loaded.signatures["serving_default"](image=tf.cast(picture, tf.float32) / 127.5 - 1)
+            again = loaded.signatures["serving_default"](image=tf.cast(picture, tf.float32) / 127.5 - 1)
+            np.testing.assert_array_equal(first["translated"], again["translated"])
+            loaded.signatures["image_bytes"](image_bytes=tf.constant([file_bytes(30, 40, seed=seed)]))
+        assert len(before) > 20
+        for old, weight in zip(before, loaded.weights, strict=True):
+            np.testing.assert_array_equal(weight.numpy(), old)
+
+    @pytest.mark.parametrize("shape", [(1, 129, 128, 3), (3, 100, 60, 3), (1, 0, 5, 3)])
+    def test_too_many_pixels_and_none_are_refused(self, loaded, shape):
+        for name, dtype in (("serving_default", tf.float32), ("uint8", tf.uint8)):
+            with pytest.raises(tf.errors.InvalidArgumentError, match=r"megapixels|at least one pixel"):
+                loaded.signatures[name](image=tf.zeros(shape, dtype))
+
+    @pytest.mark.parametrize("data", [b"", b"no picture", file_bytes(20, 20)[:-30], file_bytes(129, 128), bomb()])
+    def test_garbage_and_large_files_are_refused(self, loaded, data):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            loaded.signatures["image_bytes"](image_bytes=tf.constant([data]))
+
+    @pytest.mark.parametrize(
+        ("given", "made"),
+        [
+            (Encoding(channels=1, bits=16), Encoding(channels=1, bits=16)),
+            (Encoding("labels", palette=((0, 0, 0), (255, 0, 0), (0, 255, 0))), RGB),
+            (Encoding("lightness"), Encoding("chroma")),
+        ],
+    )
+    def test_other_encodings(self, tmp_path, given, made):
+        translator = Translator(trained_generator(channels=(given.depth, made.depth), size=8), given, made)
+        saved_model.save(translator, tmp_path / "1")
+        signatures = tf.saved_model.load(tmp_path / "1").signatures
+        dtype = np.uint16 if given.bits == 16 else np.uint8
+        picture = tf.constant(random_picture(21, 30, given.channels, dtype=dtype))
+        expected = translator.pictures(picture[tf.newaxis])
+        answer = signatures[f"uint{given.bits}"](image=picture[tf.newaxis])["translated"]
+        assert answer.dtype == expected.dtype
+        np.testing.assert_allclose(tf.cast(answer, tf.int32), tf.cast(expected, tf.int32), atol=1)
+        png = signatures["image_bytes"](image_bytes=[tf.io.encode_png(picture)])["png_bytes"][0]
+        np.testing.assert_array_equal(tf.io.decode_png(png, dtype=answer.dtype), answer[0])
+
+    @pytest.mark.parametrize(("given", "made"), [(Encoding(channels=5), RGB), (RGB, Encoding(channels=4))])
+    def test_channels_that_png_does_not_have(self, given, made):
+        translator = Translator(trained_generator(channels=(given.depth, made.depth), size=8), given, made)
+        assert set(saved_model.signatures(translator, LIMIT)) == {"serving_default", "uint8"}
+
+
+PLAIN = """
+import resource, sys
+import numpy as np
+import tensorflow as tf
+
+signatures = tf.saved_model.load(sys.argv[1]).signatures
+file, bomb = (open(name, "rb").read() for name in sys.argv[2:4])
+ask = lambda data: signatures["image_bytes"](image_bytes=tf.constant([data]))["png_bytes"][0]
+picture = tf.io.decode_png(ask(file))
+assert np.array_equal(picture, signatures["uint8"](image=tf.io.decode_png(file)[tf.newaxis])["translated"][0])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    ask(bomb)
+except tf.errors.InvalidArgumentError as error:
+    assert "megapixels" in str(error), error
+else:
+    raise AssertionError("the bomb was decoded")
+grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+assert grown < 50_000, f"{grown} kB"
+assert not {"tfpix2pix", "pipelines"} & set(sys.modules), "the export needs more than TensorFlow"
+print(np.asarray(picture).tobytes().hex())
+"""
+
+
+class TestFile:
+    def test_plain_tensorflow_loads_it_and_a_bomb_takes_no_memory(self, translator, exported, tmp_path):
+        (tmp_path / "plain.py").write_text(PLAIN)
+        (tmp_path / "file.png").write_bytes(file_bytes(20, 30))
+        (tmp_path / "bomb.png").write_bytes(bomb())
+        done = subprocess.run(
+            [sys.executable, "plain.py", exported / "1", "file.png", "bomb.png"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+        assert done.returncode == 0, done.stderr
+        picture = np.frombuffer(bytes.fromhex(done.stdout), np.uint8).reshape(20, 30, 3).astype(int)
+        expected = translator.pictures(tf.constant(random_picture(20, 30)[np.newaxis]))[0]
+        np.testing.assert_allclose(picture, expected, atol=1)
+
+    def test_weights_are_in_it_once_and_in_the_quick_form(self, translator, exported):
+        parameters = sum(weight.shape.num_elements() for weight in translator.weights)
+        size = sum(file.stat().st_size for file in (exported / "1" / "variables").iterdir())
+        assert 4 * parameters <= size < 4 * parameters + 20_000
+        graph = (exported / "1" / "saved_model.pb").read_bytes()
+        assert len(graph) < 1_000_000
+        assert b"DepthToSpace" in graph
+        assert b"Conv2DBackpropInput" not in graph  # what a transposed convolution would be
+
+    def test_an_export_is_never_written_over(self, translator, exported):
+        before = (exported / "1" / "saved_model.pb").read_bytes()
+        with pytest.raises(FileExistsError, match="never written over"):
+            saved_model.save(translator, exported / "1")
+        assert (exported / "1" / "saved_model.pb").read_bytes() == before
+
+    def test_all_or_nothing(self, translator, tmp_path, monkeypatch):
+        (tmp_path / ".1.partial").mkdir()  # what a killed export leaves
+        (tmp_path / ".1.partial" / "rubbish").touch()
+
+        def breaks(_module, folder, **_):
+            Path(folder).mkdir()
+            (Path(folder) / "saved_model.pb").touch()
+            raise OSError("no space left")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tf.saved_model, "save", breaks)
+            with pytest.raises(OSError, match="no space left"):
+                saved_model.save(translator, tmp_path / "1")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_max_pixels_must_be_positive(self, translator, tmp_path):
+        with pytest.raises(ValueError, match="max_pixels=0"):
+            saved_model.save(translator, tmp_path / "1", max_pixels=0)
+
+    @pytest.mark.parametrize(
+        ("names", "version"),
+        [([], 1), (["1"], 2), (["9", "10", "x", ".11.partial"], 11), (["007"], 8), (["-3"], 1), (["²"], 1)],
+    )
+    def test_next_version(self, tmp_path, names, version):
+        for name in names:
+            (tmp_path / name).mkdir()
+        assert saved_model.next_version(tmp_path) == version
+        assert saved_model.next_version(tmp_path / "missing") == 1

@@ -1,0 +1,188 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pipelines.spec import RGB, Encoding
+from tests.small import trained_generator
+from tfpix2pix import translate
+from tfpix2pix.config import ConfigError, TrainConfig
+from tfpix2pix.loading import open_model
+from tfpix2pix.run import Run
+
+
+def make_run(folder: Path, given: Encoding = RGB, made: Encoding = RGB, dropout: float = 0.0) -> Run:
+    run = Run(folder)
+    run.create(TrainConfig(), {"input": given.to_json(), "target": made.to_json()})
+    trained_generator(dropout=dropout, channels=(given.depth, made.depth)).save(run.generator)
+    return run
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run(tmp_path / "run", dropout=0.5)
+
+
+@pytest.fixture
+def pictures(tmp_path, write_picture):
+    folder = tmp_path / "pictures"
+    write_picture(folder / "a.jpg", 50, 40)
+    write_picture(folder / "deep" / "er" / "b.png", 33, 31)
+    write_picture(folder / "deep" / "c.webp", 32, 32)
+    return folder
+
+
+def files(folder):
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+
+
+def verb(*flags):
+    return translate.main([str(flag) for flag in flags])
+
+
+def test_a_folder_with_names_sub_folders_and_sizes_kept(run, pictures, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert verb(f"--model={run.folder}", f"--input={pictures}", f"--output={out}") == 0
+    assert files(out) == ["a.png", "deep/c.png", "deep/er/b.png"]
+    for name, size in (("a.png", (50, 40)), ("deep/er/b.png", (33, 31))):
+        with Image.open(out / name) as picture:
+            assert picture.size == size
+    assert str(out) in capsys.readouterr().out
+
+
+def test_the_picture_is_the_generators(run, pictures, tmp_path):
+    verb(f"--model={run.folder}", f"--input={pictures / 'deep' / 'c.webp'}", f"--output={tmp_path / 'out'}")
+    with Image.open(pictures / "deep" / "c.webp") as picture:
+        image = np.asarray(picture.convert("RGB"), np.float32) / 127.5 - 1
+    generator = trained_generator(dropout=0.5)
+    expected = (np.asarray(generator(image[None], training=False))[0] + 1) * 127.5
+    with Image.open(tmp_path / "out" / "c.png") as picture:
+        assert np.abs(np.asarray(picture) - expected).max() < 0.51
+
+
+def test_a_bad_file_is_listed_and_the_others_are_translated(run, pictures, tmp_path, capsys):
+    (pictures / "broken.png").write_text("no picture")
+    (pictures / "cut.jpg").write_bytes((pictures / "a.jpg").read_bytes()[:200])
+    assert verb(f"--model={run.folder}", f"--input={pictures}", f"--output={tmp_path / 'out'}") == 1
+    said = capsys.readouterr().err
+    assert "broken.png: not a picture" in said
+    assert "cut.jpg: " in said
+    assert len(files(tmp_path / "out")) == 3
+
+
+def test_nothing_is_overwritten_unless_asked(run, pictures, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.png").write_text("mine")
+    flags = (f"--model={run.folder}", f"--input={pictures}", f"--output={out}")
+    assert verb(*flags) == 0
+    assert (out / "a.png").read_text() == "mine"
+    assert len(files(out)) == 3
+    assert verb(*flags, "--overwrite") == 0
+    with Image.open(out / "a.png") as picture:
+        assert picture.size == (50, 40)
+
+
+def test_pictures_of_one_name_and_two_endings_both_stay(run, tmp_path, write_picture):
+    for name in ("x.jpg", "x.png"):
+        write_picture(tmp_path / "in" / name, 32, 32)
+    verb(f"--model={run.folder}", f"--input={tmp_path / 'in'}", f"--output={tmp_path / 'out'}")
+    assert files(tmp_path / "out") == ["x.jpg.png", "x.png.png"]
+
+
+def test_results_inside_the_input_are_not_translated_again(run, pictures):
+    for _ in range(2):
+        assert verb(f"--model={run.folder}", f"--input={pictures}", f"--output={pictures / 'out'}", "--overwrite") == 0
+    assert len(files(pictures / "out")) == 3
+
+
+def test_samples_are_repeatable_and_differ(run, pictures, tmp_path):
+    flags = (f"--model={run.folder}", f"--input={pictures / 'a.jpg'}", "--noise-seed=4")
+    verb(*flags, f"--output={tmp_path / 'one'}", "--samples=3")
+    verb(*flags, f"--output={tmp_path / 'two'}", "--samples=3")
+    assert files(tmp_path / "one") == ["a_0.png", "a_1.png", "a_2.png"]
+    contents = [(tmp_path / folder / f"a_{n}.png").read_bytes() for folder in ("one", "two") for n in range(3)]
+    assert contents[:3] == contents[3:]
+    assert len(set(contents)) == 3
+    verb(*flags, f"--output={tmp_path / 'three'}")
+    assert (tmp_path / "three" / "a.png").read_bytes() == contents[0]
+
+
+def test_noise_of_a_model_without_any_is_refused(tmp_path, pictures, capsys):
+    plain = make_run(tmp_path / "plain")
+    assert verb(f"--model={plain.folder}", f"--input={pictures}", f"--output={tmp_path / 'o'}", "--samples=2") == 2
+    assert "has no noise" in capsys.readouterr().err
+
+
+def test_large_pictures_are_tiled(run, tmp_path, write_picture):
+    write_picture(tmp_path / "large.png", 150, 70)
+    verb(f"--model={run.folder}", f"--input={tmp_path / 'large.png'}", f"--output={tmp_path / 'out'}", "--tile=64")
+    with Image.open(tmp_path / "out" / "large.png") as picture:
+        assert picture.size == (150, 70)
+        tiled = np.asarray(picture, float)
+    verb(f"--model={run.folder}", f"--input={tmp_path / 'large.png'}", f"--output={tmp_path / 'whole'}", "--tile=0")
+    with Image.open(tmp_path / "whole" / "large.png") as picture:
+        assert np.abs(tiled - np.asarray(picture)).mean() > 1  # each tile normalises by itself
+
+
+def test_sixteen_bits_go_through(tmp_path, rng):
+    deep = Encoding(channels=1, bits=16)
+    run = make_run(tmp_path / "run", deep, deep)
+    values = rng.integers(0, 65536, (32, 32, 1), dtype=np.uint16)
+    (tmp_path / "x.png").write_bytes(tf.io.encode_png(values).numpy())
+    assert verb(f"--model={run.folder}", f"--input={tmp_path / 'x.png'}", f"--output={tmp_path / 'out'}") == 0
+    output = tf.io.decode_png((tmp_path / "out" / "x.png").read_bytes(), dtype=tf.uint16).numpy()
+    image = values.astype(np.float32)[None] / 32767.5 - 1
+    expected = (np.asarray(trained_generator(channels=(1, 1))(image, training=False))[0] + 1) * 32767.5
+    assert np.abs(output - expected).max() < 2
+    assert len(np.unique(output & 255)) > 50
+
+
+def test_other_channels_than_a_png_has_become_npy(tmp_path, rng):
+    many = Encoding(channels=5)
+    run = make_run(tmp_path / "run", many, many)
+    np.save(tmp_path / "x.npy", rng.integers(0, 256, (20, 30, 5), dtype=np.uint8))
+    assert verb(f"--model={run.folder}", f"--input={tmp_path / 'x.npy'}", f"--output={tmp_path / 'out'}") == 0
+    assert np.load(tmp_path / "out" / "x.npy").shape == (20, 30, 5)
+
+
+def test_a_keras_file_alone_and_an_unfinished_run(run, tmp_path):
+    assert open_model(run.generator).input_encoding == RGB
+    run.generator.rename(run.best_generator)
+    assert open_model(run.folder).target_encoding == RGB
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [(None, "does not exist"), ("folder", "no run"), ("x.keras", "can't be opened"), ("run", "no generator yet")],
+)
+def test_what_is_no_model_is_refused(tmp_path, pictures, capsys, made, message):
+    model = tmp_path / (made or "nothing")
+    if made == "folder":
+        model.mkdir()
+    elif made == "x.keras":
+        model.write_text("no zip")
+    elif made == "run":
+        Run(model).create(TrainConfig(), json.loads("{}"))
+    assert verb(f"--model={model}", f"--input={pictures}", f"--output={tmp_path / 'o'}") == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [("nowhere", "does not exist"), ("empty", "holds no pictures"), ("same", "another folder")],
+)
+def test_inputs_that_make_no_sense_are_refused(run, pictures, tmp_path, capsys, given, message):
+    (tmp_path / "empty").mkdir()
+    source = pictures if given == "same" else tmp_path / given
+    output = pictures if given == "same" else tmp_path / "out"
+    assert verb(f"--model={run.folder}", f"--input={source}", f"--output={output}") == 2
+    assert message in capsys.readouterr().err
+
+
+def test_flags_are_checked():
+    with pytest.raises(ConfigError, match="at least"):
+        translate.TranslateConfig(Path("m"), Path("i"), Path("o"), samples=0)

@@ -1,0 +1,218 @@
+"""Trains our own recogniser, and opens what was saved; `recogniser` is its command."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from pipelines import DatasetError, Preprocessing, open_dataset
+from pipelines.build import evaluation_batches, training_batches
+from pipelines.spec import RGB, Encoding, Source
+from tfpix2pix import devices
+from tfpix2pix.config import ConfigError
+from tfpix2pix.metrics import segmentation
+from tfpix2pix.metrics.fcn import fully_convolutional
+from tfpix2pix.metrics.pictures import Classes, Pictures
+from tfpix2pix.metrics.recogniser import CARD, NETWORK, Recogniser, read_card
+from tfpix2pix.optimizers import FusedAdam, learning_rate
+from tfpix2pix.run import write_atomically
+
+if TYPE_CHECKING:
+    from tfpix2pix.metrics.recogniser import RecogniserConfig
+
+_KEPT_BYTES = 2**30  # of pairs in memory
+_SCORED = 4  # photos at a time
+_LOOK_EVERY = 20  # steps between two looks at the loss, which makes the device wait
+
+
+def train(config: RecogniserConfig, command: str) -> dict[str, Any]:
+    """Trains a recogniser on the split train, scores it on val (or test), and saves it.
+
+    The loss is the plain cross-entropy of all pixels that have a class.
+
+    Args:
+        config: every choice.
+        command: what was called, to be kept beside the score.
+
+    Returns:
+        What `recogniser.json` holds.
+
+    Raises:
+        ConfigError: if the network can't be built.
+        DatasetError: if the data set can't be had, has no label maps, or nothing is held out.
+        FloatingPointError: if training diverges; nothing is written.
+    """
+    sources = open_dataset(config.dataset, config.data_dir, size=config.image_size, one_hot=True)
+    held_out = next((split for split in ("val", "test") if split in sources), None)
+    if held_out is None:
+        raise DatasetError(f"{config.dataset} has no val and no test, so a recogniser can't be scored on it.")
+    preprocessing = _preprocessing(sources["train"], config)
+    labels = preprocessing.encodings(sources["train"])[1]
+    devices.keep_freed_memory()
+    devices.set_determinism("auto")
+    model = fully_convolutional(len(labels.palette), config.base_filters, config.seed)
+    _fit(model, sources["train"], preprocessing, config)
+    score = evaluate(model, sources[held_out], preprocessing)
+    card = {
+        "classes": labels.classes or tuple("#{:02x}{:02x}{:02x}".format(*colour) for colour in labels.palette),
+        "palette": labels.palette,
+        "image_size": config.image_size,
+        "held_out_split": held_out,
+        "held_out_pairs": len(sources[held_out].names),
+        "score": score.to_json(),
+        "training_pairs": len(sources["train"].names),
+        **{
+            name: value
+            for name, value in dataclasses.asdict(config).items()
+            if name in ("dataset", "steps", "batch_size", "base_filters", "learning_rate", "seed")
+        },
+        "command": command,
+    }
+    config.output.mkdir(parents=True, exist_ok=True)
+    (config.output / CARD).unlink(missing_ok=True)  # a card never stands beside a network that isn't its own
+    write_atomically(config.output / NETWORK, model.save)
+    text = json.dumps(card, indent=2) + "\n"
+    write_atomically(config.output / CARD, lambda path: path.write_text(text, encoding="utf-8"))
+    return card
+
+
+def evaluate(model: keras.Model, source: Source, preprocessing: Preprocessing) -> segmentation.SegmentationScores:
+    """Scores a network on every pair of a source, at the size that it was trained at."""
+    recognise = _classifier(model)
+    total = np.zeros((model.output_shape[-1], model.output_shape[-1] + 1), np.int64)
+    batches = evaluation_batches(source, preprocessing, batch_size=_SCORED)
+    for batch in _bar(batches, -(-len(source.names) // _SCORED), "scoring"):
+        truth = _class_map(batch["target"]).numpy()
+        total += segmentation.confusion(truth, recognise(batch["input"]).numpy(), len(total)).sum(axis=0)
+    return segmentation.scores(total)
+
+
+def load_trained(folder: Path) -> Recogniser:
+    """Opens what `train` saved.
+
+    Raises:
+        ConfigError: if it can't be read.
+    """
+    card = read_card(folder)
+    try:
+        model = keras.models.load_model(folder / NETWORK, compile=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{folder / NETWORK} can't be read: {error}") from error
+    recognise = _classifier(model)
+
+    def predict(photos: Pictures) -> Classes:
+        return np.asarray(recognise(tf.cast(photos, tf.float32) / 127.5 - 1.0))
+
+    palette = tuple((int(red), int(green), int(blue)) for red, green, blue in card.get("palette", ()))
+    classes = tuple(map(str, card.get("classes", ())))
+    return Recogniser(f"{folder.name}/{NETWORK}", predict, card["image_size"], classes, palette, card)
+
+
+def load_saved_model(folder: Path) -> Recogniser:
+    """Opens a SavedModel; see `recogniser.load_recogniser`.
+
+    Raises:
+        ConfigError: if it can't be read, or its `serving_default` isn't there or takes more than photos.
+    """
+    try:
+        loaded = tf.saved_model.load(str(folder))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise ConfigError(f"{folder} can't be read: {error}") from error
+    if "serving_default" not in loaded.signatures:
+        raise ConfigError(f"{folder} must have the signature serving_default, photos -> classes.")
+    inputs = loaded.signatures["serving_default"].structured_input_signature[1]
+    if len(inputs) != 1:
+        raise ConfigError(f"serving_default of {folder} must take photos and nothing else, not {', '.join(inputs)}.")
+    ((argument, spec),) = inputs.items()
+
+    def predict(photos: Pictures) -> Classes:
+        # Looked up here, so that `loaded`, which owns the variables, lives as long as this function.
+        signature = loaded.signatures["serving_default"]
+        output = next(iter(signature(**{argument: tf.cast(photos, spec.dtype)}).values()))
+        return np.asarray(tf.argmax(output, axis=-1) if output.shape.rank == 4 else output)
+
+    return Recogniser(folder.name, predict)
+
+
+def _preprocessing(source: Source, config: RecogniserConfig) -> Preprocessing:
+    """Returns how pairs are prepared: photos as input, label maps as target, one channel a class."""
+    has_labels = [bool(side.palette) for side in source.sides]
+    if has_labels == [True, True] or True not in has_labels:
+        raise DatasetError(
+            f"A recogniser learns from label maps, which {'both' if all(has_labels) else 'neither'} of the sides of "
+            f"{config.dataset} {'are' if all(has_labels) else 'is'}; one must be photos, the other label maps."
+        )
+    photos: Encoding = source.sides[has_labels.index(False)]
+    if photos != RGB:
+        raise DatasetError(
+            f"A recogniser sees 8-bit RGB photos. Those of {config.dataset} are {photos.kind}, {photos.channels} "
+            f"channels, {photos.bits} bits."
+        )
+    height, width = config.image_size
+    return Preprocessing(height, width, "AtoB" if has_labels[1] else "BtoA", one_hot=True)
+
+
+def _fit(model: keras.Model, source: Source, preprocessing: Preprocessing, config: RecogniserConfig) -> None:
+    variables = [variable.value for variable in model.trainable_weights]
+    optimizer = FusedAdam(variables, beta_1=0.9)
+
+    @tf.function
+    def step(photos: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        truth = _class_map(target)
+        counted = truth != segmentation.IGNORED
+        with tf.GradientTape() as tape:
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                tf.where(counted, truth, 0), model(photos, training=True)
+            )
+            total = tf.reduce_sum(tf.where(counted, losses, 0.0))
+            loss = total / tf.maximum(tf.reduce_sum(tf.cast(counted, tf.float32)), 1.0)
+        rate = learning_rate(config.learning_rate, optimizer.iterations, config.steps)
+        optimizer.apply(tape.gradient(loss, variables), rate)
+        return loss
+
+    batches = training_batches(
+        source,
+        preprocessing,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        stop=config.steps * config.batch_size,
+        memory=_KEPT_BYTES,
+    )
+    bar = _bar(batches, config.steps, "training")
+    for number, batch in enumerate(bar, start=1):
+        loss = step(batch["input"], batch["target"])
+        if number % _LOOK_EVERY == 0 or number == config.steps:
+            value = float(loss)
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"The loss is {value} by step {number}. A smaller --learning-rate helps; nothing was written."
+                )
+            bar.set_postfix_str(f"cross-entropy {value:.3f}", refresh=False)
+
+
+def _bar(batches: tf.data.Dataset, total: int, name: str) -> Any:
+    seconds = 0.5 if sys.stderr.isatty() else 60
+    return tqdm(batches, total=total, desc=name, unit="batch", mininterval=seconds, dynamic_ncols=True)
+
+
+def _class_map(channels: tf.Tensor) -> tf.Tensor:
+    """Turns one channel a class, 1 or -1 `(B, H, W, classes)`, into int32 class maps; 255 where none is 1."""
+    classes = tf.argmax(channels, axis=-1, output_type=tf.int32)
+    return tf.where(tf.reduce_max(channels, axis=-1) > 0, classes, segmentation.IGNORED)
+
+
+def _classifier(model: keras.Model) -> Any:
+    """Returns a function float32 photos `(N, H, W, 3)` in [-1, 1] -> int32 class maps `(N, H, W)`."""
+    return tf.function(
+        lambda photos: tf.argmax(model(photos, training=False), axis=-1, output_type=tf.int32),
+        input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)],
+    )
