@@ -16,7 +16,7 @@ from pipelines import build, encode, inspect, sources
 from pipelines.inspection import duplicates, faults, measure, page, sheet, survey
 from pipelines.registry import TASKS, available, open_dataset
 from pipelines.spec import RGB, Encoding, Preprocessing
-from tfpix2pix.config import recipe
+from tfpix2pix.recipes import recipe
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 SIZE = 32

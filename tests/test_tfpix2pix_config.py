@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfpix2pix import config as config_module
+from tfpix2pix import recipes
 from tfpix2pix.config import (
     ConfigError,
     DataConfig,
@@ -17,8 +17,8 @@ from tfpix2pix.config import (
     differences,
     format_size,
     parse_size,
-    recipe,
 )
+from tfpix2pix.recipes import recipe
 
 
 def test_facades_are_trained_as_in_the_paper():
@@ -130,4 +130,4 @@ def test_with_a_falling_rate_the_length_is_part_of_the_run():
 def test_every_recipe_names_a_known_data_set():
     import pipelines
 
-    assert set(config_module.RECIPES) == set(pipelines.available())
+    assert set(recipes.RECIPES) == set(pipelines.available())

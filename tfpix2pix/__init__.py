@@ -17,7 +17,7 @@ _HOMES = {
     "TrainConfig": "config",
     "fit": "train",
     "patchgan_discriminator": "models",
-    "recipe": "config",
+    "recipe": "recipes",
     "unet_generator": "models",
 }
 __all__ = [

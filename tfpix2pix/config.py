@@ -1,6 +1,6 @@
 """Every choice of a run: frozen, checked when it is made, readable as JSON. The flags of `train` are made from it.
 
-The defaults are the paper's; where a data set differs, `RECIPES` says so.
+The defaults are the paper's; where a data set differs, `recipes` says so.
 """
 
 from __future__ import annotations
@@ -221,59 +221,19 @@ class TrainConfig:
             ConfigError: if it isn't JSON, or a name or a value isn't known.
         """
         try:
-            groups = {name: _read_group(_GROUPS[name], values) for name, values in json.loads(text).items()}
+            groups = {name: _read_group(GROUPS[name], values) for name, values in json.loads(text).items()}
             return cls(**groups)
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"This is not a run's config: {error}") from error
 
 
-_GROUPS: dict[str, Any] = {
+GROUPS: dict[str, Any] = {
     "data": DataConfig,
     "model": ModelConfig,
     "objective": ObjectiveConfig,
     "run": RunConfig,
 }
 _PATHS = ("data_dir", "leave_out", "workdir")
-
-# Where a data set's recipe in the paper (appendix 6.2) differs from the defaults above. `synthetic` and `openmoji` are
-# ours: as much as two CPU cores can learn in a few minutes, and in 20.
-_Recipe = dict[str, dict[str, Any]]
-_EDGES: _Recipe = {"data": {"direction": "AtoB", "batch_size": 4}, "run": {"epochs": 15}}
-RECIPES: dict[str, _Recipe] = {
-    "facades": {},
-    "cityscapes": {},
-    "maps": {},
-    "edges2shoes": _EDGES,
-    "edges2handbags": _EDGES,
-    "night2day": {"data": {"batch_size": 4}, "run": {"epochs": 17}},
-    "openmoji": {
-        "data": {"direction": "AtoB", "image_size": (128, 128)},
-        "model": {"base_filters": 32},
-        "run": {"epochs": 8},
-    },
-    "synthetic": {"data": {"image_size": (128, 128)}, "model": {"base_filters": 32}, "run": {"epochs": 5}},
-}
-_OWN_FOLDER: _Recipe = {"data": {"direction": "AtoB"}}
-_OWN_PHOTOS: dict[str, _Recipe] = {
-    "colorization": {"data": {"direction": "AtoB", "jitter": 0}},  # the paper only mirrors here
-    "edges": _OWN_FOLDER,
-    "inpainting": _OWN_FOLDER,
-}
-
-
-def recipe(dataset: str, task: str = "pairs") -> TrainConfig:
-    """Returns the choices that a data set is trained with unless flags say otherwise.
-
-    Args:
-        dataset: a name, or the path of a folder of the user's own (A -> B, otherwise the defaults).
-        task: what to make of a folder of photos.
-    """
-    values = _OWN_PHOTOS.get(task) or RECIPES.get(dataset, _OWN_FOLDER)
-    groups = {name: group(**values.get(name, {})) for name, group in _GROUPS.items()}
-    groups["data"] = dataclasses.replace(groups["data"], dataset=dataset, task=task)
-    name = (Path(dataset).resolve().name or "run") + ("" if task == "pairs" else f"_{task}")
-    groups["run"] = dataclasses.replace(groups["run"], workdir=Path("runs") / name)
-    return TrainConfig(**groups)
 
 
 def differences(old: TrainConfig, new: TrainConfig) -> list[str]:

@@ -13,7 +13,8 @@ import tyro
 from pipelines import DatasetError, Preprocessing, open_dataset
 from pipelines.console import quieten_tensorflow
 from pipelines.registry import TASKS, check_name
-from tfpix2pix.config import DEFAULT_DATASET, ConfigError, TrainConfig, recipe
+from tfpix2pix.config import DEFAULT_DATASET, ConfigError, TrainConfig
+from tfpix2pix.recipes import recipe
 
 if TYPE_CHECKING:
     from pipelines.spec import Source
