@@ -117,7 +117,8 @@ Values are in [-1, 1]. Pictures of any size are padded by reflection inside the 
 ## Files
 
 {self.summary()}
-Times are medians on {platform.machine()}, {platform.system()}, while nothing else is assumed to run.
+Times are medians on {platform.machine()}, {platform.system()}, measured while this was exported; other work on that
+machine makes them longer.
 
 ## Licence of the data
 

@@ -16,7 +16,7 @@ from tfpix2pix.serving.messages import MISSING, predict_request
 
 SIGNATURE, ARGUMENT, RESULT = "image_bytes", "image_bytes", "png_bytes"
 _PNG = b"\x89PNG\r\n\x1a\n"
-_START = "To start a server: `docker compose up -d` in the exported folder."
+_START = "To start a server: `docker compose up -d` in the folder with compose.yaml."
 _CHECK_SECONDS = 10.0
 
 
