@@ -23,8 +23,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from pipelines import decode, download, probe
-from pipelines.decode import MAX_PIXELS
-from pipelines.spec import RGB, Encoding
+from pipelines.files import write_atomically
+from pipelines.spec import MAX_PIXELS, RGB, Encoding
 
 VERSION = 1  # of what the check means: results of another version are not believed
 _CHUNK = 64  # files a task; one task a file would take 200 MB for 137,000 files
@@ -260,11 +260,7 @@ def _write(record: Path | None, known: dict[str, Any]) -> None:
     """Replaces the record in one step; a cache that can't be written is no reason to stop."""
     if record is None:
         return
-    partial = record.with_name(f".{record.stem}.{os.getpid()}.partial")
     with contextlib.suppress(OSError):
         record.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_text(json.dumps(known, separators=(",", ":")), encoding="ascii")
-            os.replace(partial, record)
-        finally:
-            partial.unlink(missing_ok=True)
+        text = json.dumps(known, separators=(",", ":"))
+        write_atomically(record, lambda path: path.write_text(text, encoding="ascii"))

@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from pipelines.spec import RGB, Encoding
+from pipelines.spec import MAX_PIXELS, RGB, Encoding
 
-MAX_PIXELS = 100_000_000  # 300 MB once decoded
 ARRAYS = (".tif", ".tiff", ".npy")  # what TensorFlow can't read
 _ORIENTATION = 0x0112
 

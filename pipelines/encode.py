@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from pipelines import lab
@@ -50,6 +54,21 @@ def to_picture(values: tf.Tensor, encoding: Encoding, given: tf.Tensor | None = 
     if given is None:
         raise ValueError("chroma needs the lightness it belongs to: `given`")
     return lab.to_rgb(tf.concat([(given + 1.0) * 50, tf.clip_by_value(values, -1.0, 1.0) * 110], axis=-1))
+
+
+def to_screen(picture: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Returns a picture that a screen can show: uint8 `(H, W, 3)`.
+
+    Args:
+        picture: uint8 or uint16 `(H, W, C)`; of 2 channels or more than 3, the first ones are shown.
+    """
+    if picture.dtype == np.uint16:
+        picture = picture >> 8
+    if picture.shape[-1] == 1:
+        picture = np.repeat(picture, 3, axis=-1)
+    elif picture.shape[-1] == 2:
+        picture = np.concatenate([picture, np.zeros_like(picture[..., :1])], axis=-1)
+    return np.asarray(picture[..., :3], np.uint8)
 
 
 def classes(picture: tf.Tensor, encoding: Encoding) -> tf.Tensor:

@@ -12,11 +12,12 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from pipelines.console import quieten_tensorflow
+from pipelines.files import write_atomically
 from pipelines.registry import TASKS, available, check_name, open_dataset
 from pipelines.spec import DatasetError, Direction, Hole, Preprocessing, Resize
 
@@ -198,13 +199,15 @@ def _write(folder: Path, report: dict[str, Any], sheets: dict[str, tuple[str, An
     from pipelines.inspection import measure, page
 
     folder.mkdir(parents=True, exist_ok=True)
-    _atomically(folder / REPORT, lambda path: path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8"))
+    write_atomically(
+        folder / REPORT, lambda path: path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    )
     for name, (_, picture) in sheets.items():
-        _atomically(folder / name, picture.save)
+        write_atomically(folder / name, picture.save)
     for name in set(measure.SHEETS) - sheets.keys():  # of an earlier inspection
         (folder / name).unlink(missing_ok=True)
     text = page.as_html(report, {name: title for name, (title, _) in sheets.items()})
-    _atomically(folder / PAGE, lambda path: path.write_text(text, encoding="utf-8"))
+    write_atomically(folder / PAGE, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _write_list(flags: argparse.Namespace, bad: Sequence[str]) -> None:
@@ -220,7 +223,7 @@ def _write_list(flags: argparse.Namespace, bad: Sequence[str]) -> None:
         print(f"{len(unfit)} names can't stand in a list, rename those files: {unfit}", file=sys.stderr)
     text = "\n".join([LIST_HEAD, *(line for line in lines if line not in unfit)]) + "\n"
     flags.fix_list.parent.mkdir(parents=True, exist_ok=True)
-    _atomically(flags.fix_list, lambda path: path.write_text(text, encoding="utf-8"))
+    write_atomically(flags.fix_list, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _is_text(line: str) -> bool:
@@ -229,15 +232,6 @@ def _is_text(line: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _atomically(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _next_step(flags: argparse.Namespace, *, bad: bool) -> str:

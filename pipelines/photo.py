@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipelines.spec import Preprocessing
+from pipelines.spec import MAX_PIXELS, Preprocessing
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-MAX_PIXELS = 100_000_000  # 300 MB once decoded
 _ORIENTATION = 0x0112  # EXIF
 _FORMATS = {".jpg": "JPEG", ".png": "PNG"}
 

@@ -16,6 +16,8 @@ from typing import Literal, TypeVar
 
 from tqdm import tqdm
 
+from pipelines.files import write_atomically
+
 _Item = TypeVar("_Item")
 
 
@@ -66,16 +68,16 @@ def _pool(workers: str, count: int) -> Executor:
 
 def _make(make: Callable[[_Item, Path], None], item: tuple[_Item, Path, int]) -> str | None:
     source, target, changed = item
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
+
+    def write(path: Path) -> None:
+        make(source, path)
+        os.utime(path, ns=(changed, changed))
+
     try:
-        make(source, temporary)
-        os.utime(temporary, ns=(changed, changed))
-        os.replace(temporary, target)
+        write_atomically(target, write)
     except (ValueError, OSError) as error:
         target.unlink(missing_ok=True)  # if it is there, it was made from what has changed since
         return str(error)
-    finally:
-        temporary.unlink(missing_ok=True)
     return None
 
 

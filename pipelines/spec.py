@@ -21,6 +21,7 @@ Resize = Literal["stretch", "crop", "pad"]
 Hole = Literal["none", "centre", "random"]
 Kind = Literal["image", "labels", "lightness", "chroma"]
 Colour = tuple[int, int, int]
+MAX_PIXELS = 100_000_000  # of a picture; 300 MB once decoded
 REFERENCE_SIZE = 256  # the picture size that `jitter` is counted at
 
 

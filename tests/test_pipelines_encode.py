@@ -96,3 +96,12 @@ def test_json_round_trip(encoding):
 def test_encodings_that_make_no_sense_are_refused(values):
     with pytest.raises(ValueError, match=r"No such|Labels need|made of RGB"):
         Encoding(**values)
+
+
+def test_any_picture_can_be_displayed():
+    grey = np.full((2, 2, 1), 7, np.uint8)
+    np.testing.assert_array_equal(encode.to_screen(grey), np.full((2, 2, 3), 7))
+    deep = np.arange(8, dtype=np.uint16).reshape(1, 2, 4) * 256
+    np.testing.assert_array_equal(encode.to_screen(deep), [[[0, 1, 2], [4, 5, 6]]])
+    two = np.full((1, 1, 2), 9, np.uint8)
+    np.testing.assert_array_equal(encode.to_screen(two), [[[9, 9, 0]]])

@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from tfpix2pix.report import displayed, loss_plot, sample_sheet
+from tfpix2pix.report import loss_plot, sample_sheet
 
 
 def test_sheet_shows_every_picture_pixel_for_pixel(tmp_path, rng):
@@ -21,15 +21,6 @@ def test_sheet_shows_every_picture_pixel_for_pixel(tmp_path, rng):
     assert tops[:6] == [tops[0]] * 6
     assert sorted(left for _, left in places[:6]) == [left for _, left in places[:6]]
     assert tops[12] > tops[6] > tops[0]
-
-
-def test_any_picture_can_be_displayed():
-    grey = np.full((2, 2, 1), 7, np.uint8)
-    np.testing.assert_array_equal(displayed(grey), np.full((2, 2, 3), 7))
-    deep = np.arange(8, dtype=np.uint16).reshape(1, 2, 4) * 256
-    np.testing.assert_array_equal(displayed(deep), [[[0, 1, 2], [4, 5, 6]]])
-    two = np.full((1, 1, 2), 9, np.uint8)
-    np.testing.assert_array_equal(displayed(two), [[[9, 9, 0]]])
 
 
 def test_loss_plot(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,21 +17,6 @@ _GAP = 8
 _COLUMNS = 2  # rows of three pictures side by side
 _CAPTIONS = ("input", "output", "target")
 _PAPER, _INK = (255, 255, 255), (60, 60, 60)
-
-
-def displayed(picture: npt.NDArray[Any]) -> Picture:
-    """Returns a picture that a screen can show: uint8 `(H, W, 3)`.
-
-    Args:
-        picture: uint8 or uint16 `(H, W, C)`; of 2 channels or more than 3, the first ones are shown.
-    """
-    if picture.dtype == np.uint16:
-        picture = picture >> 8
-    if picture.shape[-1] == 1:
-        picture = np.repeat(picture, 3, axis=-1)
-    elif picture.shape[-1] == 2:
-        picture = np.concatenate([picture, np.zeros_like(picture[..., :1])], axis=-1)
-    return np.asarray(picture[..., :3], np.uint8)
 
 
 def sample_sheet(rows: Sequence[tuple[Picture, Picture, Picture]], title: str, path: Path) -> None:

@@ -201,7 +201,7 @@ class Trainer:
         of_input, of_target = self._encodings
         shown = [encode.to_picture(image, of_input)]
         shown += [encode.to_picture(values, of_target, image) for values in (output, target)]
-        first, second, third = (report.displayed(picture.numpy()) for picture in shown)
+        first, second, third = (encode.to_screen(picture.numpy()) for picture in shown)
         return first, second, third
 
     def _save(self) -> None:

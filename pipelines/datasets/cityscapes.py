@@ -11,12 +11,12 @@ The zips are read as they are. Pairs are made once for each size, 2,975 to train
 from __future__ import annotations
 
 import json
-import os
 from functools import partial
 from pathlib import Path
 
 from pipelines import cityscapes, download
 from pipelines.cityscapes import LABEL_IDS, LABELS, PHOTOS, Member
+from pipelines.files import write_atomically
 from pipelines.prepare import prepare
 from pipelines.sources import SideBySide
 from pipelines.spec import RGB, DatasetError, Encoding, Source
@@ -146,6 +146,4 @@ def _write(file: Path, text: str) -> None:
     """Writes a file in one step, so that a kill leaves none in part, unless that is what it holds."""
     if file.exists() and file.read_text(encoding="utf-8") == text:
         return
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)
+    write_atomically(file, lambda path: path.write_text(text, encoding="utf-8"))

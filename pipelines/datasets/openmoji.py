@@ -6,7 +6,6 @@ import importlib.metadata
 import importlib.resources
 import importlib.util
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from functools import partial
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import download, openmoji
+from pipelines.files import write_atomically
 from pipelines.prepare import prepare
 from pipelines.sources import SideBySide
 from pipelines.spec import DatasetError, Preprocessing, Source
@@ -42,7 +42,8 @@ def splits(data_dir: Path | None, size: tuple[int, int] = (256, 256)) -> dict[st
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "LICENSE.txt").exists():
         licence = (package / "LICENSE").read_text(encoding="utf-8")
-        _write(folder / "LICENSE.txt", f"{openmoji.ATTRIBUTION}\n\n{licence}")
+        text = f"{openmoji.ATTRIBUTION}\n\n{licence}"
+        write_atomically(folder / "LICENSE.txt", lambda path: path.write_text(text, encoding="utf-8"))
     chosen = _choice(folder, drawings)
     items = [
         (drawings[code], folder / split / f"{code}.png", drawings[code].stat().st_mtime_ns)
@@ -67,12 +68,6 @@ def _choice(folder: Path, drawings: Mapping[str, Path]) -> dict[str, list[str]]:
     chosen = openmoji.choose(drawings)
     for split in chosen:  # emoji of another choice must not stay in them
         shutil.rmtree(folder / split, ignore_errors=True)
-    _write(file, json.dumps({"made with": made_with, **chosen}, indent=1))
+    text = json.dumps({"made with": made_with, **chosen}, indent=1)
+    write_atomically(file, lambda path: path.write_text(text, encoding="utf-8"))
     return chosen
-
-
-def _write(file: Path, text: str) -> None:
-    """Writes a file in one step, so that a kill leaves none in part."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)

@@ -92,13 +92,7 @@ def shown(values: tf.Tensor, encoding: Encoding, given: tf.Tensor | None = None)
     picture: npt.NDArray[Any] = encode.to_picture(values, encoding, given).numpy()
     if encoding.kind == "labels":
         picture[tf.reduce_max(values, axis=-1).numpy() < 0] = _GREY
-    if picture.dtype == np.uint16:
-        picture = picture >> 8
-    if picture.shape[-1] == 1:
-        picture = np.repeat(picture, 3, axis=-1)
-    elif picture.shape[-1] == 2:
-        picture = np.concatenate([picture, np.zeros_like(picture[..., :1])], axis=-1)
-    return np.asarray(picture[..., :3], np.uint8)
+    return encode.to_screen(picture)
 
 
 def _size_on_sheet(height: int, width: int) -> tuple[int, int]:
