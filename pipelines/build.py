@@ -52,7 +52,7 @@ def training_batches(
         mirrored = tf.logical_and(mirrored, preprocessing.mirror)
         # Both sides take one set of numbers, so they stay aligned.
         image, target = (ops.mirror(side, mirrored) for side in windows(index, offset))
-        return {"input": image, "target": target, "name": names[index], "hole": ops.hole_place(number, seed)}
+        return {"input": image, "target": target, "name": names[index], "hole": _hole(preprocessing, number, seed)}
 
     numbers = tf.data.Dataset.range(start, tf.int64.max if stop is None else stop)
     return _batched(numbers, example, preprocessing, source, batch_size, drop_remainder=True)
@@ -74,7 +74,7 @@ def evaluation_batches(
 
     def example(index: tf.Tensor) -> dict[str, tf.Tensor]:
         image, target = load(index)
-        return {"input": image, "target": target, "name": names[index], "hole": ops.hole_place(index, 0)}
+        return {"input": image, "target": target, "name": names[index], "hole": _hole(preprocessing, index, 0)}
 
     numbers = tf.constant(range(len(source.names)) if indices is None else indices, tf.int64)
     dataset = tf.data.Dataset.from_tensor_slices(numbers)
@@ -96,14 +96,18 @@ def _batched(
     def encoded(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         image = encode.to_network(batch["input"], input_encoding)
         if preprocessing.hole != "none":
-            centre = tf.fill(tf.shape(batch["hole"]), 0.5)
-            image = ops.cut_hole(image, batch["hole"] if preprocessing.hole == "random" else centre)
+            image = ops.cut_hole(image, batch["hole"])
         return {"input": image, "target": encode.to_network(batch["target"], target_encoding), "name": batch["name"]}
 
     dataset = numbers.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
     dataset = dataset.map(encoded, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _hole(preprocessing: Preprocessing, example: tf.Tensor, seed: int) -> tf.Tensor:
+    """Returns where the hole of an example lies; numbers are drawn only if they are wanted."""
+    return ops.hole_place(example, seed) if preprocessing.hole == "random" else tf.constant([0.5, 0.5])
 
 
 def _loader(source: Source, preprocessing: Preprocessing, size: tuple[int, int]) -> Callable[[tf.Tensor], _Pair]:
