@@ -1,10 +1,12 @@
-"""Times this package's own training step against a plain Keras loop, on tensors in memory.
+"""Times this package's own training step against PyTorch and against a plain Keras loop, on tensors in memory.
 
-Both train the same networks with the same losses. The plain loop is what one would write with Keras alone: its Adam,
-one call of a `tf.function` a step; a third contender is that loop with this package's memory setting, to tell the two
-gains apart. Each has a process of its own, and they take turns, so that a machine that slows down slows all.
+    python benchmarks/train_step.py --filters 16 64 --batch-size 1 4 --torch-python=PYTHON
+    python benchmarks/train_step.py --layers --filters 64
 
-    python benchmarks/train_step.py --filters 16 64 --rounds 5
+All train the same networks with the same losses. The plain loop is what one would write with Keras alone: its Adam, one
+call of a `tf.function` a step. The loops between tell what each lever of this package gives. PyTorch (`torch_step.py`)
+takes part in an environment of its own, whose interpreter is `--torch-python`. Each contender has a process of its own,
+and they take turns, so that a machine that slows down slows all. `--layers` times every convolution instead.
 """
 
 from __future__ import annotations
@@ -12,69 +14,62 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import multiprocessing
-from multiprocessing.connection import Connection
-
+import contenders
 import keras
+import layer_times
 import tensorflow as tf
 
-from tfpix2pix import devices
-from tfpix2pix.config import DataConfig, ModelConfig, TrainConfig
 from tfpix2pix.models import patchgan_discriminator, unet_generator
-from tfpix2pix.state import build_state
-from tfpix2pix.train_step import step_loop
 
-CONTENDERS = ("package", "plain Keras", "plain Keras, memory kept")
-Steps = Callable[[int], None]
-
-
-def package_loop(size: int, filters: int, batch: dict[str, tf.Tensor]) -> Steps:
-    """The trainer's own inner loop, fed from memory."""
-    batch_size = int(batch["input"].shape[0])
-    config = TrainConfig(DataConfig(image_size=(size, size)), ModelConfig(base_filters=filters))
-    strategy = devices.make_strategy("one")
-    with strategy.scope():
-        state = build_state(config)
-    run_steps = step_loop(
-        strategy, state, config.objective, total_steps=1, global_batch_size=batch_size, seed=config.run.seed
-    )
-    batches = iter(strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(batch).repeat()))
-    return lambda count: run_steps(batches, tf.constant(0, tf.int64), tf.constant(count, tf.int64)).numpy()
+HERE = Path(__file__).parent
+TORCH = ("PyTorch", "PyTorch, channels last")
+PAUSE = 0.3  # seconds between turns: a library's threads go on spinning for a while after their last work
 
 
-def plain_loop(size: int, filters: int, batch: dict[str, tf.Tensor]) -> Steps:
-    """The same training, written with Keras alone."""
-    shape = (size, size, 3)
-    generator = unet_generator(shape, base_filters=filters)
-    discriminator = patchgan_discriminator(shape, shape, base_filters=filters)
-    optimizers = [keras.optimizers.Adam(2e-4, beta_1=0.5) for _ in range(2)]
-    for optimizer, model in zip(optimizers, (generator, discriminator), strict=True):
-        optimizer.build(model.trainable_variables)
-    entropy = keras.losses.BinaryCrossentropy(from_logits=True)
+class Contender:
+    """A process that runs as many steps as it is told."""
 
-    @tf.function
-    def step(image: tf.Tensor, target: tf.Tensor) -> None:
-        with tf.GradientTape() as g_tape, tf.GradientTape() as d_tape:
-            output = generator(image, training=True)
-            real, fake = discriminator([image, target]), discriminator([image, output])
-            g_loss = entropy(tf.ones_like(fake), fake) + 100.0 * tf.reduce_mean(tf.abs(target - output))
-            d_loss = 0.5 * (entropy(tf.ones_like(real), real) + entropy(tf.zeros_like(fake), fake))
-        for optimizer, model, tape, loss in zip(
-            optimizers, (generator, discriminator), (g_tape, d_tape), (g_loss, d_loss), strict=True
-        ):
-            gradients = tape.gradient(loss, model.trainable_variables)
-            optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+    def __init__(self, name: str, command: list[str]) -> None:
+        self.name = name
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.version = self._answer()
 
-    def steps(count: int) -> None:
-        for _ in range(count):
-            step(batch["input"], batch["target"])
+    def seconds(self, count: int) -> float:
+        """Runs `count` steps; returns the seconds of one."""
+        time.sleep(PAUSE)
+        return float(self._ask(count)) / count
 
-    return steps
+    def peak_memory(self) -> float:
+        """Ends the process; returns the most memory that it had, MB."""
+        return float(self._ask(0))
+
+    def _ask(self, count: int) -> str:
+        assert self._process.stdin is not None
+        print(count, file=self._process.stdin, flush=True)
+        return self._answer()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        answer = self._process.stdout.readline().strip()
+        if not answer:
+            raise SystemExit(f"{self.name} ended without an answer; see above")
+        return answer
+
+
+def start(name: str, size: int, filters: int, batch_size: int, torch_python: str, recompute: bool) -> Contender:
+    flags = [f"--size={size}", f"--filters={filters}", f"--batch-size={batch_size}"]
+    if name in TORCH:
+        last = ["--channels-last"] if name == TORCH[1] else []
+        return Contender(name, [torch_python, str(HERE / "torch_step.py"), *flags, *last])
+    more = ["--recompute"] if recompute else []
+    return Contender(name, [sys.executable, str(HERE / "contenders.py"), name, *flags, *more])
 
 
 def step_gflop(size: int, filters: int, batch_size: int) -> float:
@@ -102,68 +97,31 @@ def _forward_gflop(model: keras.Model) -> float:
     return total / 1e9
 
 
-def matmul_gflops(side: int = 2048) -> float:
-    """The machine's matmul rate in GFLOP/s: the best of five products of square float32 matrices."""
-    a, b = (tf.random.stateless_normal((side, side), seed=(0, i)) for i in range(2))
-    multiply = tf.function(lambda: tf.reduce_sum(tf.matmul(a, b)))
-    multiply()
-    seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
-        multiply().numpy()
-        seconds.append(time.perf_counter() - started)
-    return 2 * side**3 / min(seconds) / 1e9
-
-
-def contender(name: str, size: int, filters: int, batch_size: int, pipe: Connection) -> None:
-    """A process that runs as many steps as it is told, and answers with the seconds they took."""
-    if name != "plain Keras":
-        devices.keep_freed_memory()
-    if name == "package":
-        devices.set_determinism("auto")
-    batch = {
-        side: tf.random.stateless_uniform((batch_size, size, size, 3), seed=(0, i), minval=-1)
-        for i, side in enumerate(("input", "target"))
-    }
-    steps = (package_loop if name == "package" else plain_loop)(size, filters, batch)
-    steps(2)  # traces
-    pipe.send(None)
-    while count := pipe.recv():
-        started = time.perf_counter()
-        steps(count)
-        pipe.send(time.perf_counter() - started)
-
-
-def compare(size: int, filters: int, batch_size: int, rounds: int, seconds: float) -> None:
-    """Prints the medians of alternating rounds, their ratios, and the share of the matmul rate."""
-    context = multiprocessing.get_context("spawn")
-    pipes = {}
-    for name in CONTENDERS:
-        pipes[name], end = context.Pipe()
-        context.Process(target=contender, args=(name, size, filters, batch_size, end), daemon=True).start()
-        pipes[name].recv()
-
-    def timed(name: str, count: int) -> float:
-        pipes[name].send(count)
-        return float(pipes[name].recv()) / count
-
-    counts = {name: max(2, round(seconds / timed(name, 2))) for name in CONTENDERS}
-    times: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+def compare(names: list[str], size: int, filters: int, batch_size: int, flags: argparse.Namespace) -> None:
+    """Prints the medians of alternating rounds, their ratios, the share of the matmul rate, and peak memory."""
+    running = [start(name, size, filters, batch_size, flags.torch_python, flags.recompute) for name in names]
+    counts = {one.name: max(1, round(flags.seconds / one.seconds(2))) for one in running}
+    times: dict[str, list[float]] = {name: [] for name in names}
     rates = []
-    for _ in range(rounds):
-        for name in CONTENDERS:
-            times[name].append(timed(name, counts[name]))
-        rates.append(matmul_gflops())
-    for pipe in pipes.values():
-        pipe.send(0)
+    for _ in range(flags.rounds):
+        for one in running:
+            times[one.name].append(one.seconds(counts[one.name]))
+        rates.append(layer_times.matmul_gflops())
     gflop, rate = step_gflop(size, filters, batch_size), statistics.median(rates)
     print(f"\n{filters} filters, {size} px, batch {batch_size}: {gflop:.1f} GFLOP a step, matmul {rate:.0f} GFLOP/s")
-    for name, seconds_per_step in times.items():
-        median = statistics.median(seconds_per_step)
-        ratios = [plain / own for own, plain in zip(seconds_per_step, times["plain Keras"], strict=True)]
+    torch = [times[name] for name in TORCH if name in times]
+    # Of PyTorch's two layouts the one that is faster here is the one to beat.
+    baseline = min(torch, key=statistics.median) if torch else times[names[-1]]
+    against = "PyTorch" if torch else names[-1]
+    for one in running:
+        own = times[one.name]
+        median = statistics.median(own)
+        ratios = sorted(other / mine for mine, other in zip(own, baseline, strict=True))
         print(
-            f"  {name:<25} {median:.3f} s/step, {gflop / median / rate:.0%} of the matmul rate, "
-            f"{statistics.median(ratios):.2f}x plain Keras ({min(ratios):.2f} to {max(ratios):.2f})"
+            f"  {one.name:<36} {median:.3f} s/step, {gflop / median / rate:4.0%} of the matmul rate, "
+            f"{statistics.median(ratios):.2f}x {against} ({ratios[0]:.2f} to {ratios[-1]:.2f}), "
+            f"peak {one.peak_memory():,.0f} MB",
+            flush=True,
         )
 
 
@@ -172,13 +130,23 @@ def main() -> None:
         description=(__doc__ or "").split("\n", maxsplit=1)[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--filters", type=int, nargs="+", default=[16, 64], help="filters of the first layer")
-    parser.add_argument("--size", type=int, default=256, help="side of the pictures, pixels")
-    parser.add_argument("--batch-size", type=int, default=1, help="pictures in a step")
+    parser.add_argument("--size", type=int, nargs="+", default=[256], help="side of the pictures, pixels")
+    parser.add_argument("--batch-size", type=int, nargs="+", default=[1], help="pictures in a step")
     parser.add_argument("--rounds", type=int, default=5, help="turns that each loop takes")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of one turn")
-    arguments = parser.parse_args()
-    for filters in arguments.filters:
-        compare(arguments.size, filters, arguments.batch_size, arguments.rounds, arguments.seconds)
+    parser.add_argument("--torch-python", default="", help="interpreter of an environment with PyTorch")
+    parser.add_argument("--only", nargs="+", choices=[*contenders.NAMES, *TORCH], help="these loops alone")
+    parser.add_argument("--recompute", action="store_true", help="this package's loop with --recompute")
+    parser.add_argument("--layers", action="store_true", help="time every convolution instead, each form against TF's")
+    flags = parser.parse_args()
+    names = flags.only or [*contenders.NAMES, *(TORCH if flags.torch_python else ())]
+    for filters in flags.filters:
+        for size in flags.size:
+            for batch_size in flags.batch_size:
+                if flags.layers:
+                    layer_times.print_table(size, filters, batch_size, flags.rounds)
+                else:
+                    compare(names, size, filters, batch_size, flags)
 
 
 if __name__ == "__main__":

@@ -36,17 +36,35 @@ def batches(count: int, batch_size: int = 2) -> tf.data.Dataset:
 
 
 def trainer_for(
-    state: TrainState, objective: ObjectiveConfig, strategy: str = "one", batch_size: int = 2, seed: int = 0
+    state: TrainState,
+    objective: ObjectiveConfig,
+    strategy: str = "one",
+    batch_size: int = 2,
+    seed: int = 0,
+    recompute: bool = False,
 ) -> Callable[[Iterator, int, int], np.ndarray]:
     """Returns a function that runs steps `first` to `first + count` and gives their losses `(count, 3)`."""
-    run = step_loop(make_strategy(strategy), state, objective, total_steps=10, global_batch_size=batch_size, seed=seed)
+    run = step_loop(
+        make_strategy(strategy),
+        state,
+        objective,
+        total_steps=10,
+        global_batch_size=batch_size,
+        seed=seed,
+        recompute=recompute,
+    )
     return lambda iterator, first, count: run(
         iterator, tf.constant(first, tf.int64), tf.constant(count, tf.int64)
     ).numpy()
 
 
 def train(
-    objective: ObjectiveConfig, strategy: str = "one", steps: int = 5, batch_size: int = 2, **options
+    objective: ObjectiveConfig,
+    strategy: str = "one",
+    steps: int = 5,
+    batch_size: int = 2,
+    recompute: bool = False,
+    **options,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
     """Trains a new state; returns its variables before and after, and the losses."""
     distribution = make_strategy(strategy)
@@ -54,7 +72,7 @@ def train(
         state = make_state(objective, **options)
     before = values(state)
     iterator = iter(distribution.experimental_distribute_dataset(batches(steps, batch_size)))
-    losses = trainer_for(state, objective, strategy, batch_size)(iterator, 0, steps)
+    losses = trainer_for(state, objective, strategy, batch_size, recompute=recompute)(iterator, 0, steps)
     return before, values(state), losses
 
 

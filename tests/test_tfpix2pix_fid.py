@@ -129,6 +129,42 @@ def test_sets_that_cannot_be_compared_are_refused(rng):
         gathered(np.full((1, 3), np.nan))
 
 
+@pytest.mark.parametrize(("count", "size"), [(9, 24), (40, 6), (2, 3)])
+def test_resampled_distances_are_those_of_the_drawn_features(rng, count, size):
+    first, second = rng.normal(5, 1, (count, size)).astype(np.float32), rng.normal(4, 2, (count, size))
+    second = second.astype(np.float32)
+    found = frechet.resample(gathered(first), gathered(second), resamples=12, seed=3)
+    draws = np.random.default_rng(3).integers(count, size=(12, count))
+    fids = [frechet.frechet_distance(gathered(first[draw]), gathered(second[draw])) for draw in draws]
+    np.testing.assert_allclose(found.fid, fids, rtol=1e-8)
+    kids = [naive_kid(first[draw].astype(float), second[draw].astype(float)) for draw in draws]
+    np.testing.assert_allclose(found.kid, kids, rtol=1e-8)
+
+
+def test_resamples_of_equal_sets_are_all_equal(rng):
+    values = rng.normal(size=(20, 50))
+    found = frechet.resample(gathered(values), gathered(values))
+    assert found.fid.shape == (200,)
+    np.testing.assert_allclose(found.fid, 0, atol=1e-9)
+    shifted = frechet.resample(gathered(values), gathered(values + 0.5))
+    np.testing.assert_allclose(shifted.fid, 50 / 4, rtol=1e-6)
+
+
+def test_the_interval_is_moved_to_the_value():
+    # Quantiles 2.5 and 97.5 % of 0 to 100, whose mean is 50.
+    assert frechet.Resamples.interval(7.0, np.arange(101.0)) == pytest.approx((7 + 2.5 - 50, 7 + 97.5 - 50))
+    assert frechet.Resamples.interval(7.0, np.arange(101.0), 0.5) == pytest.approx((7 - 25, 7 + 25))
+
+
+def test_unpaired_sets_have_no_resamples(rng):
+    values = rng.normal(size=(4, 3))
+    for other in (values[:3], values[:1]):
+        with pytest.raises(ValueError, match="Pairs are needed"):
+            frechet.resample(gathered(values), gathered(other))
+    with pytest.raises(ValueError, match="Pairs are needed"):
+        frechet.resample(gathered(values), gathered(values), resamples=0)
+
+
 # ---------------------------------------------------------------- features
 
 

@@ -172,6 +172,8 @@ class RunConfig(_Checked):
     """Fixes weights, order, crops and noise."""
     mixed_precision: Literal["none", "float16", "bfloat16"] = "none"
     """Compute in half precision on GPUs that are fast at it; weights stay float32."""
+    recompute: bool = False
+    """Keep less in memory for the gradients and compute it again: for large pictures; the result is the same."""
     strategy: Literal["auto", "one", "mirrored"] = "auto"
     """One device, or a copy on each GPU; auto takes all GPUs."""
     deterministic: Literal["auto", "on", "off"] = "auto"
@@ -242,7 +244,8 @@ def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
     Where the data and the results lie, how long the run is (at a constant learning rate) and how often it is looked
     at may change when a run goes on.
     """
-    may_change = {"data_dir", "check_data", "cache_gib", "workdir", "strategy", "sample_every", "checkpoint_minutes"}
+    may_change = {"data_dir", "check_data", "cache_gib", "workdir", "strategy", "recompute"}
+    may_change |= {"sample_every", "checkpoint_minutes"}
     if new.objective.lr_decay == "none":
         may_change |= {"steps", "epochs"}
     lines = []

@@ -59,7 +59,7 @@ def open_model(path: Path, *, noise: bool = False) -> Model:
     if noise and not model.noise:
         raise ConfigError(
             f"--model={path} has no noise: an exported file is deterministic, and a generator trained with --dropout=0 "
-            "has none. Give the run's folder to use --noise-seed or --samples."
+            "has none. --noise-seed, --samples and --protocol=paper take the folder of a run that has."
         )
     return model
 

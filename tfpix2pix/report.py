@@ -19,13 +19,17 @@ _CAPTIONS = ("input", "output", "target")
 _PAPER, _INK = (255, 255, 255), (60, 60, 60)
 
 
-def sample_sheet(rows: Sequence[tuple[Picture, Picture, Picture]], title: str, path: Path) -> None:
+def sample_sheet(
+    rows: Sequence[tuple[Picture, Picture, Picture]], title: str, path: Path, captions: Sequence[str] = ()
+) -> None:
     """Writes a PNG that shows every row as input | output | target, pixel for pixel.
 
     Args:
         rows: uint8 `(H, W, 3)` triples of one height and width.
         title: a line above the pictures.
         path: the file to write, as a whole or not at all.
+        captions: one for each row, of equally many lines, to stand below it; none: nothing stands there. Lines that
+            are too long lose their middle.
     """
     height, width = rows[0][0].shape[:2]
     columns = min(_COLUMNS, len(rows))
@@ -33,22 +37,37 @@ def sample_sheet(rows: Sequence[tuple[Picture, Picture, Picture]], title: str, p
     size = max(11, min(height, width) // 12)
     font, caption = ImageFont.load_default(size), round(size * 1.7)
     triple = 3 * width + 2 * _GAP
+    below = caption * (1 + captions[0].count("\n")) if captions else 0
     sheet = Image.new(
         "RGB",
-        (columns * triple + (columns + 2) * _GAP + (columns - 1) * _GAP, 2 * caption + lines * (height + _GAP) + _GAP),
+        (
+            columns * triple + (columns + 2) * _GAP + (columns - 1) * _GAP,
+            2 * caption + lines * (height + below + _GAP) + _GAP,
+        ),
         _PAPER,
     )
     draw = ImageDraw.Draw(sheet)
     draw.text((sheet.width // 2, caption // 2 + 2), title, _INK, font, anchor="mm")
     for number, pictures in enumerate(rows):
         left = _GAP + (number % columns) * (triple + 2 * _GAP)
-        top = 2 * caption + (number // columns) * (height + _GAP)
+        top = 2 * caption + (number // columns) * (height + below + _GAP)
         for place, picture in enumerate(pictures):
             x = left + place * (width + _GAP)
             if number < columns:
                 draw.text((x + width // 2, caption + caption // 2), _CAPTIONS[place], _INK, font, anchor="mm")
             sheet.paste(Image.fromarray(picture), (x, top))
+        for line, text in enumerate(captions[number].split("\n") if captions else ()):
+            middle = top + height + line * caption + caption // 2
+            draw.text((left, middle), _fitted(text, font, triple), _INK, font, anchor="lm")
     write_atomically(path, sheet.save)
+
+
+def shortened(text: str, length: int) -> str:
+    """Returns the text, or if it has more than `length` characters its two ends around an ellipsis."""
+    if len(text) <= length:
+        return text
+    tail = (length - 1) // 2
+    return text[: length - 1 - tail] + "…" + text[len(text) - tail :]
 
 
 def loss_plot(history: Path, validation: Path, path: Path) -> None:
@@ -78,6 +97,15 @@ def loss_plot(history: Path, validation: Path, path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=140))
+
+
+def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """Returns the text, or as much of its two ends as fits into so many pixels."""
+    kept, shown = len(text), text
+    while kept and font.getlength(shown) > width:
+        kept -= 1
+        shown = shortened(text, kept)
+    return shown
 
 
 def _columns(history: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -124,17 +124,29 @@ def check_data(sources: Mapping[str, Source]) -> None:
         )
 
 
+def recipe_of(arguments: Sequence[str]) -> TrainConfig:
+    """Returns the recipe of the data set that a command line names, which decides the defaults of all other flags.
+
+    Raises:
+        DatasetError: if there is no such data set.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--dataset", default=DEFAULT_DATASET)
+    parser.add_argument("--task", default="pairs")
+    known = parser.parse_known_args(arguments)[0]
+    check_name(known.dataset)
+    return recipe(known.dataset, known.task if known.task in TASKS else "pairs")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, trains, and says where everything lies; returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        dataset, task = _flags_of_recipe(arguments)
-        check_name(dataset)
         config = tyro.cli(
             TrainConfig,
             prog="python -m tfpix2pix.train",
             description=__doc__ + "\nThe defaults shown are those of the chosen data set.",
-            default=recipe(dataset, task),
+            default=recipe_of(arguments),
             args=arguments,
         )
     except (ConfigError, DatasetError) as error:
@@ -177,15 +189,6 @@ def _blame_data(config: TrainConfig, error: Exception) -> int:
         print(f"error: {faults}", file=sys.stderr)
         return 2
     raise error
-
-
-def _flags_of_recipe(arguments: Sequence[str]) -> tuple[str, str]:
-    """Returns the values of `--dataset` and `--task`, which decide the defaults of all other flags."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--dataset", default=DEFAULT_DATASET)
-    parser.add_argument("--task", default="pairs")
-    known = parser.parse_known_args(arguments)[0]
-    return str(known.dataset), known.task if known.task in TASKS else "pairs"
 
 
 if __name__ == "__main__":

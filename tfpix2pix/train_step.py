@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tfpix2pix import losses, noise
+from tfpix2pix import convolutions, losses, noise
 from tfpix2pix.config import ObjectiveConfig
 from tfpix2pix.optimizers import assign_on_replica, learning_rate
+from tfpix2pix.recompute import recomputing
 from tfpix2pix.state import TrainState
 
 LOSS_NAMES = ("d_loss", "g_gan", "g_l1")
@@ -27,6 +28,7 @@ def step_loop(
     total_steps: int,
     global_batch_size: int,
     seed: int,
+    recompute: bool = False,
 ) -> Callable[[Iterator[Mapping[str, tf.Tensor]], tf.Tensor, tf.Tensor], tf.Tensor]:
     """Returns a `tf.function` that runs several steps in one call, so that Python stays out of the hot path.
 
@@ -40,7 +42,10 @@ def step_loop(
         total_steps: length of the run.
         global_batch_size: examples over all replicas.
         seed: of the dropout noise.
+        recompute: whether to keep less for the gradients, and compute it again.
     """
+    generator, discriminator = state.generator, state.discriminator
+    networks = _form(generator, strategy, recompute), discriminator and _form(discriminator, strategy, recompute)
 
     @tf.function
     def steps(batches: Iterator[Mapping[str, tf.Tensor]], first: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
@@ -48,7 +53,7 @@ def step_loop(
         for number in tf.range(count):
             shares = strategy.run(
                 train_step,
-                args=(state, objective, next(batches), first + number),
+                args=(state, networks, objective, next(batches), first + number),
                 kwargs={"total_steps": total_steps, "global_batch_size": global_batch_size, "seed": seed},
             )
             mean = strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
@@ -60,6 +65,7 @@ def step_loop(
 
 def train_step(
     state: TrainState,
+    networks: tuple[keras.Model, keras.Model | None],
     objective: ObjectiveConfig,
     batch: Mapping[str, tf.Tensor],
     step: tf.Tensor,
@@ -74,6 +80,7 @@ def train_step(
 
     Args:
         state: the networks and their optimizers.
+        networks: generator and discriminator in the form to compute them in, with the variables of those in `state`.
         objective: what is minimised, and how fast.
         batch: this replica's `input` and `target`, float32 `(b, H, W, C)` in [-1, 1].
         step: int64 scalar, steps done before this one.
@@ -86,13 +93,13 @@ def train_step(
         L1 is given before its weight.
     """
     replica = tf.distribute.get_replica_context()
-    generator, discriminator = state.generator, state.discriminator
+    generator, discriminator = networks
 
     def share(per_example: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(per_example) / global_batch_size
 
     with tf.GradientTape(persistent=True) as tape:
-        with noise.seeded(generator, _noise_seed(seed, step, replica.replica_id_in_sync_group)) as scope:
+        with noise.seeded(state.generator, _noise_seed(seed, step, replica.replica_id_in_sync_group)) as scope:
             output = generator(batch["input"], training=True)
         g_l1 = share(losses.l1_loss(batch["target"], output))
         d_loss = g_gan = tf.zeros(())
@@ -121,7 +128,7 @@ def train_step(
     def update(factor: tf.Tensor | None) -> tf.Operation:
         for optimizer, some in zip(optimizers, gradients, strict=True):
             optimizer.apply(some if factor is None else [g / factor for g in some], rate)
-        _keep_running_averages(generator, scope)
+        _keep_running_averages(state.generator, scope)
         if state.average is not None:
             _average(generator, state.average, objective.ema)
         return tf.no_op()
@@ -134,6 +141,14 @@ def train_step(
         tf.cond(finite, lambda: update(scale), tf.no_op)
         state.loss_scale.update(finite)
     return tf.stack([d_loss, g_gan, g_l1])
+
+
+def _form(model: keras.Model, strategy: tf.distribute.Strategy, recompute: bool) -> keras.Model:
+    """Returns a network in the form to train it in, with the same variables."""
+    if recompute:
+        suits = convolutions.suits(model, strategy)
+        return recomputing(model, convolutions.twin_of if suits else lambda layer: layer)
+    return convolutions.accelerated(model) if convolutions.suits(model, strategy) else model
 
 
 def _judged(objective: ObjectiveConfig, image: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor] | tf.Tensor:

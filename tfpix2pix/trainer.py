@@ -19,7 +19,7 @@ from tqdm import tqdm
 from pipelines import Preprocessing, encode
 from pipelines.build import evaluation_batches, training_batches
 from pipelines.spec import Source
-from tfpix2pix import checkpoint, report
+from tfpix2pix import checkpoint, convolutions, report
 from tfpix2pix.config import TrainConfig
 from tfpix2pix.run import History, Run, read_history
 from tfpix2pix.state import TrainState, save_generator
@@ -77,7 +77,10 @@ class Trainer:
         self.total_steps = config.run.total_steps(len(training.names), config.data.batch_size)
         self._interval = config.run.sample_interval(self.total_steps)
         self._signal: int | None = None
-        self._generate = tf.function(lambda image: state.best_generator(image, training=False))
+        generator = state.best_generator
+        if convolutions.suits(generator, strategy):
+            generator = convolutions.accelerated(generator)
+        self._generate = tf.function(lambda image: generator(image, training=False))
         self.step, damaged = checkpoint.restore(run.checkpoints, state.named_variables())
         for line in damaged:
             print(f"warning: {line}; the one before it is used", file=sys.stderr)
@@ -88,6 +91,7 @@ class Trainer:
             total_steps=self.total_steps,
             global_batch_size=config.data.batch_size,
             seed=config.run.seed,
+            recompute=config.run.recompute,
         )
 
     def train(self) -> None:

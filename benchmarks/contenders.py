@@ -1,0 +1,122 @@
+"""The training loops that `train_step.py` times, each a process of its own. Started by it.
+
+    python benchmarks/contenders.py package --size=256 --filters=64 --batch-size=1
+
+Like `torch_step.py` it says something once it is ready, answers each number on standard input with the seconds that so
+many steps took, and 0 with the process's peak memory in MB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import tensorflow as tf
+
+from tfpix2pix import convolutions, devices
+from tfpix2pix.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from tfpix2pix.models import patchgan_discriminator, unet_generator
+from tfpix2pix.state import build_state
+from tfpix2pix.train_step import step_loop
+
+Steps = Callable[[int], None]
+Batch = dict[str, tf.Tensor]
+
+PACKAGE, PLAIN, KEPT = "package", "plain Keras", "plain Keras, memory kept"
+NAMES = (PACKAGE, "package, TensorFlow's convolutions", KEPT, PLAIN)
+
+
+def package_loop(size: int, filters: int, batch: Batch, recompute: bool) -> Steps:
+    """The trainer's own inner loop, fed from memory."""
+    batch_size = int(batch["input"].shape[0])
+    config = TrainConfig(
+        DataConfig(image_size=(size, size)), ModelConfig(base_filters=filters), run=RunConfig(recompute=recompute)
+    )
+    strategy = devices.make_strategy("one")
+    with strategy.scope():
+        state = build_state(config)
+    run_steps = step_loop(
+        strategy,
+        state,
+        config.objective,
+        total_steps=1,
+        global_batch_size=batch_size,
+        seed=config.run.seed,
+        recompute=recompute,
+    )
+    batches = iter(strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(batch).repeat()))
+    return lambda count: run_steps(batches, tf.constant(0, tf.int64), tf.constant(count, tf.int64)).numpy()
+
+
+def plain_loop(size: int, filters: int, batch: Batch) -> Steps:
+    """The same training, written with Keras alone."""
+    shape = (size, size, 3)
+    generator = unet_generator(shape, base_filters=filters)
+    discriminator = patchgan_discriminator(shape, shape, base_filters=filters)
+    optimizers = [keras.optimizers.Adam(2e-4, beta_1=0.5) for _ in range(2)]
+    for optimizer, model in zip(optimizers, (generator, discriminator), strict=True):
+        optimizer.build(model.trainable_variables)
+    entropy = keras.losses.BinaryCrossentropy(from_logits=True)
+
+    @tf.function
+    def step(image: tf.Tensor, target: tf.Tensor) -> None:
+        with tf.GradientTape() as g_tape, tf.GradientTape() as d_tape:
+            output = generator(image, training=True)
+            real, fake = discriminator([image, target]), discriminator([image, output])
+            g_loss = entropy(tf.ones_like(fake), fake) + 100.0 * tf.reduce_mean(tf.abs(target - output))
+            d_loss = 0.5 * (entropy(tf.ones_like(real), real) + entropy(tf.zeros_like(fake), fake))
+        for optimizer, model, tape, loss in zip(
+            optimizers, (generator, discriminator), (g_tape, d_tape), (g_loss, d_loss), strict=True
+        ):
+            gradients = tape.gradient(loss, model.trainable_variables)
+            optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+
+    def steps(count: int) -> None:
+        for _ in range(count):
+            step(batch["input"], batch["target"])
+
+    return steps
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--size", type=int, required=True)
+    parser.add_argument("--filters", type=int, required=True)
+    parser.add_argument("--batch-size", type=int, required=True)
+    parser.add_argument("--recompute", action="store_true")
+    flags = parser.parse_args()
+    if flags.name != PLAIN:
+        devices.keep_freed_memory()
+    if flags.name.startswith(PACKAGE):
+        devices.set_determinism("auto")
+    if flags.name == NAMES[1]:
+        convolutions.accelerated = lambda model: model
+    batch = {
+        side: tf.random.stateless_uniform((flags.batch_size, flags.size, flags.size, 3), seed=(0, number), minval=-1)
+        for number, side in enumerate(("input", "target"))
+    }
+    if flags.name.startswith(PACKAGE):
+        steps = package_loop(flags.size, flags.filters, batch, flags.recompute)
+    else:
+        steps = plain_loop(flags.size, flags.filters, batch)
+    steps(2)  # traces
+    print(tf.__version__, flush=True)
+    for line in sys.stdin:
+        if not (count := int(line)):
+            break
+        started = time.perf_counter()
+        steps(count)
+        print(time.perf_counter() - started, flush=True)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
+
+
+if __name__ == "__main__":
+    main()

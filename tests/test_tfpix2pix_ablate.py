@@ -1,0 +1,207 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfpix2pix import ablate
+from tfpix2pix.ablate import AblateConfig
+from tfpix2pix.ablation import summary
+from tfpix2pix.ablation.tables import TABLES, folder_name
+from tfpix2pix.config import ConfigError, DataConfig, ModelConfig, ObjectiveConfig
+from tfpix2pix.evaluation.result import Figure, Result, Score
+
+
+def result(**values: float) -> Result:
+    """Returns an evaluation with these figures; `fcn_` ones have .9 as that of real pictures."""
+    figures = [
+        Figure(Score(key, key.upper(), "lower" if key == "l1" else "higher"), value, 0.0, 1.0, real_of(key))
+        for key, value in values.items()
+    ]
+    return Result({"pictures": 2, "split": "val", "recogniser": "r"}, figures, [], [], {})
+
+
+def real_of(key: str) -> float | None:
+    return 0.9 if key.startswith("fcn") else None
+
+
+def runs_of(table: str, **options) -> dict[str, tuple]:
+    """Returns what tells the runs of a table apart: generator, patch, adversarial loss, weight of L1."""
+    config = AblateConfig(table=table, **options)
+    choices = {variant.label: config.run(variant, 3) for variant in TABLES[table].variants}
+    assert {run.run.seed for run in choices.values()} == {3}
+    return {
+        label: (run.model.generator, run.model.patch_size, run.objective.adversarial, run.objective.l1_weight)
+        for label, run in choices.items()
+    }
+
+
+def test_the_runs_of_each_table_are_the_papers():
+    assert runs_of("losses") == {
+        "L1": ("unet", 70, "none", 100),
+        "GAN": ("unet", 70, "gan", 0),
+        "cGAN": ("unet", 70, "cgan", 0),
+        "L1+GAN": ("unet", 70, "gan", 100),
+        "L1+cGAN": ("unet", 70, "cgan", 100),
+    }
+    assert runs_of("generator") == {
+        "Encoder-decoder (L1)": ("encoder_decoder", 70, "none", 100),
+        "Encoder-decoder (L1+cGAN)": ("encoder_decoder", 70, "cgan", 100),
+        "U-Net (L1)": ("unet", 70, "none", 100),
+        "U-Net (L1+cGAN)": ("unet", 70, "cgan", 100),
+    }
+    assert runs_of("patch") == {f"{size}x{size}": ("unet", size, "cgan", 100) for size in (1, 16, 70, 286)}
+
+
+def test_other_flags_hold_for_every_row():
+    rows = runs_of("losses", objective=ObjectiveConfig(l1_weight=10), model=ModelConfig(patch_size=16))
+    assert rows["L1+cGAN"] == ("unet", 16, "cgan", 10)
+    assert rows["cGAN"] == ("unet", 16, "cgan", 0)
+
+
+def test_a_run_that_tables_share_has_one_folder_and_others_have_their_own():
+    folders = {
+        (table, variant.label): folder_name(AblateConfig(table=table).run(variant, 0))
+        for table in TABLES
+        for variant in TABLES[table].variants
+    }
+    assert folders["losses", "L1+cGAN"] == folders["patch", "70x70"] == folders["generator", "U-Net (L1+cGAN)"]
+    assert folders["losses", "L1"] == folders["generator", "U-Net (L1)"] == "unet-l1-seed0"
+    assert len(folders) == 13
+    assert len(set(folders.values())) == 10
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seeds": 0},
+        {"sheet_rows": 0},
+        {"table": "losses", "objective": ObjectiveConfig(l1_weight=0)},
+        {"table": "patch", "objective": ObjectiveConfig(adversarial="none")},
+        {"output": Path(__file__)},
+    ],
+)
+def test_what_makes_no_table_is_refused(options):
+    with pytest.raises(ConfigError, match="--"):
+        AblateConfig(**options)
+
+
+def test_our_figures_are_means_over_seeds_beside_the_papers():
+    table = TABLES["generator"]
+    results = {
+        variant.label: [result(fcn_iou=0.25, l1=0.3), result(fcn_iou=0.35, l1=0.5)] for variant in table.variants
+    }
+    header, lines = summary.cells(summary.rows_of(table, results, photo_to_labels=False))
+    assert header[-2:] == ["ours IoU ↑", "ours L1 ↓"]
+    assert lines[0] == ["Encoder-decoder (L1)", "0.35", "-", "0.08", "0.300 ± 0.050", "0.400 ± 0.100"]
+    assert lines[-1] == ["real pictures", "0.80", "0.26", "0.21", "0.900", "-"]
+    text = summary.text_table(summary.rows_of(table, results, photo_to_labels=False)).splitlines()
+    assert len({len(line) for line in text}) == 1
+    assert len(text) == 2 + 4 + 1
+
+
+def test_photo_to_labels_is_compared_with_table_6():
+    table = TABLES["losses"]
+    results = {variant.label: [result(seg_iou=0.1)] for variant in table.variants}
+    rows = summary.rows_of(table, results, photo_to_labels=True)
+    assert [row.published for row in rows] == [
+        (0.86, 0.42, 0.35),
+        (None, None, None),
+        (0.74, 0.28, 0.22),
+        (None, None, None),
+        (0.83, 0.36, 0.29),
+    ]
+    assert "real pictures" not in summary.markdown(table, rows, [])
+
+
+def test_the_sheet_has_a_row_a_picture_and_a_column_a_variant(tmp_path):
+    colours = {"input": 10, "L1": 60, "target": 200}
+    for name, value in colours.items():
+        (tmp_path / name).mkdir()
+        for picture in ("a", "b"):
+            Image.new("L", (20, 10), value + (picture == "b")).save(tmp_path / name / f"{picture}.png")
+    columns = [(name, tmp_path / name) for name in colours]
+    summary.sheet(columns, ["a", "b"], tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        pixels = np.asarray(sheet)
+    assert pixels.shape[1] == 3 * 26 + 6
+    body = pixels[-32:]  # two rows of 10 px, each with a gap of 6 below
+    for column, value in enumerate(colours.values()):
+        left = 6 + 26 * column
+        assert np.all(body[0:10, left : left + 20] == value)
+        assert np.all(body[16:26, left : left + 20] == value + 1)
+
+
+@pytest.fixture(scope="module")
+def ablated(tmp_path_factory):
+    """The generator table, really trained and scored, on eight pairs of 32x32."""
+    folder = tmp_path_factory.mktemp("ablate")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 4)):
+        (folder / "pairs" / split).mkdir(parents=True)
+        for number in range(count):
+            pair = rng.integers(0, 256, (32, 64, 3), dtype=np.uint8)
+            Image.fromarray(pair).save(folder / "pairs" / split / f"{number}.png")
+    config = AblateConfig(
+        table="generator",
+        output=folder / "out",
+        steps=2,
+        seeds=1,
+        data=DataConfig(dataset=str(folder / "pairs"), image_size=(32, 32), direction="AtoB"),
+        model=ModelConfig(base_filters=4, patch_size=16),
+    )
+    ablate.ablate(config, "the command")
+    return config
+
+
+def test_every_row_is_trained_scored_and_told(ablated):
+    folder = ablated.output / "generator"
+    told = json.loads((folder / "table.json").read_text(encoding="utf-8"))
+    assert [row["label"] for row in told["rows"]] == [variant.label for variant in TABLES["generator"].variants]
+    for row, variant in zip(told["rows"], TABLES["generator"].variants, strict=True):
+        run = ablated.run(variant, 0).run.workdir
+        evaluation = json.loads((run / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
+        values = {figure["key"]: figure["value"] for figure in evaluation["figures"]}
+        assert row["seeds"][0]["l1"]["value"] == values["l1"] > 0
+    errors = {row["seeds"][0]["l1"]["value"] for row in told["rows"]}
+    assert len(errors) == 4  # four different generators
+    page = (folder / "table.md").read_text(encoding="utf-8")
+    assert "the command" in page
+    assert "4 val pairs of pairs" in page
+    assert "2 steps" in page
+    with Image.open(folder / "sheet.png") as sheet:
+        assert sheet.width == 6 * 38 + 6  # input, four rows of the table, target
+
+
+def test_what_is_there_is_not_done_again_and_what_changed_is(ablated, monkeypatch):
+    trained, scored = [], []
+    fit, evaluate = ablate_parts()
+    monkeypatch.setattr("tfpix2pix.train.fit", lambda config: trained.append(config) or fit(config))
+    monkeypatch.setattr("tfpix2pix.evaluate.evaluate", lambda config: scored.append(config) or evaluate(config))
+    before = (ablated.output / "generator" / "table.json").read_bytes()
+    ablate.ablate(ablated, "the command")
+    assert (trained, scored) == ([], [])
+    assert (ablated.output / "generator" / "table.json").read_bytes() == before
+    (ablated.run(TABLES["generator"].variants[0], 0).run.workdir / "evaluation" / "evaluation.json").unlink()
+    ablate.ablate(ablated, "the command")
+    assert len(trained) == len(scored) == 1
+    assert (ablated.output / "generator" / "table.json").read_bytes() == before
+    ablate.ablate(dataclasses.replace(ablated, protocol="paper"), "the command")
+    assert len(scored) == 5
+    assert {config.protocol for config in scored[1:]} == {"paper"}
+
+
+def ablate_parts():
+    from tfpix2pix.evaluate import evaluate
+    from tfpix2pix.train import fit
+
+    return fit, evaluate
+
+
+def test_the_command_says_what_is_wrong(tmp_path, capsys):
+    assert ablate.main(["--dataset=nowhere"]) == 2
+    assert "nowhere" in capsys.readouterr().err
+    assert ablate.main([f"--dataset={tmp_path}", f"--output={tmp_path / 'out'}", "--steps=1"]) == 2
+    assert str(tmp_path) in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""What `ablate` is made of: the paper's tables, and ours beside them."""

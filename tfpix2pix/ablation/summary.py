@@ -1,0 +1,206 @@
+"""The paper's table and ours side by side, for a terminal, for Markdown and as JSON; and one input through all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from tfpix2pix.ablation.tables import GROUND_TRUTH, Published, Table
+from tfpix2pix.evaluation.result import Figure, Result
+from tfpix2pix.run import write_atomically
+
+_LABELS = {"pixel_accuracy": "pixel acc.", "class_accuracy": "class acc.", "iou": "IoU"}
+# Ours: the key of a figure, and what heads its column; headings in two lines let ten columns fit a terminal.
+_COLUMNS = {
+    **{f"{kind}_{key}": f"ours {label}" for kind in ("fcn", "seg") for key, label in _LABELS.items()},
+    **{"l1": "ours L1", "psnr": "ours PSNR dB", "ssim": "ours SSIM"},
+    **{f"lab_{channel.lower()}": f"colours {channel}" for channel in "Lab"},
+}
+_GAP, _PAPER, _INK = 6, (255, 255, 255), (60, 60, 60)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Attributes:
+        label: of the variant.
+        published: the paper's three figures.
+        results: one evaluation a seed; none for the row of the real pictures.
+    """
+
+    label: str
+    published: Published
+    results: tuple[Result, ...]
+
+
+def rows_of(table: Table, results: Mapping[str, Sequence[Result]], photo_to_labels: bool) -> list[Row]:
+    """Returns the rows of a table.
+
+    Args:
+        table: one of the paper's.
+        results: by a variant's label, one a seed.
+        photo_to_labels: whether the target is a label map, so that the paper's table 6 is the one to compare with.
+    """
+    return [
+        Row(
+            variant.label,
+            variant.segmentation if photo_to_labels else variant.published,
+            tuple(results.get(variant.label, ())),
+        )
+        for variant in table.variants
+    ]
+
+
+def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Returns the table's header, and its cells as text.
+
+    Ours are means over the seeds; with more than one, half the distance of the lowest and the highest follows.
+    """
+    figures = _columns(rows)
+    header = ["", *(f"paper {label}" for label in _LABELS.values()), *map(_heading, figures)]
+    lines = [
+        [row.label, *map(_published, row.published), *(_spread(row.results, figure.score.key) for figure in figures)]
+        for row in rows
+    ]
+    if any(figure.real is not None for figure in figures):
+        # The real pictures are the same for all rows, so any row tells what the recogniser sees in them.
+        real = ["-" if figure.real is None else f"{figure.real:.3f}" for figure in figures]
+        lines.append(["real pictures", *map(_published, GROUND_TRUTH), *real])
+    return header, lines
+
+
+def text_table(rows: Sequence[Row]) -> str:
+    """Returns the table for a terminal."""
+    header, lines = cells(rows)
+    # A column's heading is broken in two, so that the table fits a terminal.
+    heads = [_two_lines(head) for head in header]
+    table = [[head[0] for head in heads], [head[1] for head in heads], *lines]
+    widths = [max(len(line[column]) for line in table) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(line))
+        for line in ([*zip(line, widths, strict=True)] for line in table)
+    )
+
+
+def markdown(table: Table, rows: Sequence[Row], about: Sequence[str]) -> str:
+    """Returns the page `table.md`.
+
+    Args:
+        table: one of the paper's.
+        rows: its rows.
+        about: paragraphs below the table: data, command, what it does and doesn't show.
+    """
+    header, lines = cells(rows)
+    body = ["| " + " | ".join(line) + " |" for line in (header, ["---"] + ["---:"] * (len(header) - 1), *lines)]
+    seeds = max(len(row.results) for row in rows)
+    reading = (
+        f"Ours: means over {seeds} seeds ± half the distance between the lowest and the highest."
+        if seeds > 1
+        else "Ours: one seed a row."
+    )
+    reading += " ↓: lower is better, ↑: higher is better. Colours: intersections of the histograms of L, a and b."
+    paragraphs = [f"# {table.title}", "\n".join(body), reading, table.source, *about]
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def to_json(table: Table, rows: Sequence[Row], about: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what `table.json` holds: every figure of every seed with its interval, and the paper's."""
+    return {
+        "table": table.title,
+        "source": table.source,
+        **about,
+        "rows": [
+            {
+                "label": row.label,
+                "paper": dict(zip(_LABELS, row.published, strict=True)),
+                "seeds": [
+                    {
+                        figure.score.key: {"value": figure.value, "low": figure.low, "high": figure.high}
+                        for figure in result.figures
+                    }
+                    for result in row.results
+                ],
+            }
+            for row in rows
+        ],
+    }
+
+
+def sheet(columns: Sequence[tuple[str, Path]], names: Sequence[str], file: Path) -> None:
+    """Writes a PNG that shows inputs through all variants: a row a picture, a column a variant.
+
+    Args:
+        columns: a caption and the folder of PNG files it heads, from left to right.
+        names: which pictures, without the ending.
+        file: the PNG to write.
+    """
+    pictures = [[_open(folder / f"{name}.png") for _, folder in columns] for name in names]
+    width, height = pictures[0][0].size
+    captions = [caption.replace(" (", "\n(") for caption, _ in columns]
+    font = _font_that_fits([line for caption in captions for line in caption.split("\n")], width)
+    lines = 1 + max(caption.count("\n") for caption in captions)
+    top = 2 * _GAP + round(1.3 * font.size * lines)
+    canvas = Image.new(
+        "RGB",
+        (len(columns) * (width + _GAP) + _GAP, top + len(names) * (height + _GAP)),
+        _PAPER,
+    )
+    draw = ImageDraw.Draw(canvas)
+    for column, caption in enumerate(captions):
+        left = _GAP + column * (width + _GAP)
+        draw.multiline_text((left + width // 2, top // 2), caption, _INK, font, anchor="mm", align="center")
+        for row, line in enumerate(pictures):
+            canvas.paste(line[column], (left, top + row * (height + _GAP)))
+    write_atomically(file, canvas.save)
+
+
+def _columns(rows: Sequence[Row]) -> list[Figure]:
+    """Returns the figures to show, as the first evaluation has them: those of the labels first."""
+    first = next((result for row in rows for result in row.results), None)
+    if first is None:
+        return []
+    found = [first.figure(key) for key in _COLUMNS]
+    return [figure for figure in found if figure is not None]
+
+
+def _heading(figure: Figure) -> str:
+    return f"{_COLUMNS[figure.score.key]} {'↓' if figure.score.better == 'lower' else '↑'}"
+
+
+def _published(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _spread(results: Sequence[Result], key: str) -> str:
+    figures = [figure for figure in (result.figure(key) for result in results) if figure is not None]
+    if not figures:
+        return "-"
+    values = [figure.value for figure in figures]
+    digits = 1 if figures[0].score.unit else 3
+    mean = f"{np.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {(max(values) - min(values)) / 2:.{digits}f}"
+
+
+def _two_lines(head: str) -> tuple[str, str]:
+    first, space, rest = head.partition(" ")
+    return (first, rest) if space else (head, "")
+
+
+def _open(file: Path) -> Image.Image:
+    with Image.open(file) as picture:
+        return picture.convert("RGB")
+
+
+def _font_that_fits(captions: Sequence[str], width: int) -> Any:
+    """Returns the largest font, from 8 to 20 pixels, in which the longest caption is no wider than a picture."""
+    for size in range(20, 8, -1):
+        font = ImageFont.load_default(size)
+        if max(font.getlength(caption) for caption in captions) <= width:
+            return font
+    return ImageFont.load_default(8)

@@ -1,0 +1,117 @@
+"""The grids of the paper's tables 1, 2, 3 and 6, with the published figures."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from tfpix2pix.config import TrainConfig
+
+Published = tuple[float | None, float | None, float | None]
+UNPUBLISHED: Published = (None, None, None)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a table.
+
+    Attributes:
+        label: as the paper calls it.
+        model: what it changes of the networks.
+        adversarial: what the discriminator sees, or `"none"`; `None` leaves it as it is.
+        l1: whether the L1 loss is used.
+        published: per-pixel accuracy, per-class accuracy and class IoU, of labels -> photo on Cityscapes (FCN-score).
+        segmentation: the same three of photo -> labels (table 6).
+    """
+
+    label: str
+    published: Published
+    segmentation: Published = UNPUBLISHED
+    model: tuple[tuple[str, Any], ...] = ()
+    adversarial: str | None = None
+    l1: bool = True
+
+    def apply(self, config: TrainConfig) -> TrainConfig:
+        """Returns the run's choices with this row's changes."""
+        objective: dict[str, Any] = {} if self.adversarial is None else {"adversarial": self.adversarial}
+        if not self.l1:
+            objective["l1_weight"] = 0.0
+        return dataclasses.replace(
+            config,
+            model=dataclasses.replace(config.model, **dict(self.model)),
+            objective=dataclasses.replace(config.objective, **objective),
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the paper.
+
+    Attributes:
+        title: what it compares.
+        source: which table it is, and how the published figures were had.
+        variants: its rows.
+    """
+
+    title: str
+    source: str
+    variants: tuple[Variant, ...]
+
+
+GROUND_TRUTH: Published = (0.80, 0.26, 0.21)  # the recogniser on real photos, tables 1 to 3
+_CITYSCAPES = "FCN-scores on Cityscapes labels -> photo, 256 px, FCN-8s"
+
+TABLES: dict[str, Table] = {
+    "losses": Table(
+        "Losses",
+        f"Paper: table 1 ({_CITYSCAPES}); photo -> labels: table 6.",
+        (
+            Variant("L1", (0.42, 0.15, 0.11), (0.86, 0.42, 0.35), adversarial="none"),
+            Variant("GAN", (0.22, 0.05, 0.01), adversarial="gan", l1=False),
+            Variant("cGAN", (0.57, 0.22, 0.16), (0.74, 0.28, 0.22), adversarial="cgan", l1=False),
+            Variant("L1+GAN", (0.64, 0.20, 0.15), adversarial="gan"),
+            Variant("L1+cGAN", (0.66, 0.23, 0.17), (0.83, 0.36, 0.29), adversarial="cgan"),
+        ),
+    ),
+    "generator": Table(
+        "Generator architectures",
+        f"Paper: table 2 ({_CITYSCAPES}, batch size 10; its per-class accuracies are left out here).",
+        tuple(
+            Variant(
+                f"{label} ({loss})",
+                (pixel, None, iou),
+                model=(("generator", generator),),
+                adversarial=adversarial,
+            )
+            for label, generator, loss, adversarial, pixel, iou in (
+                ("Encoder-decoder", "encoder_decoder", "L1", "none", 0.35, 0.08),
+                ("Encoder-decoder", "encoder_decoder", "L1+cGAN", "cgan", 0.29, 0.05),
+                ("U-Net", "unet", "L1", "none", 0.48, 0.13),
+                ("U-Net", "unet", "L1+cGAN", "cgan", 0.55, 0.14),
+            )
+        ),
+    ),
+    "patch": Table(
+        "Receptive fields of the discriminator",
+        f"Paper: table 3 ({_CITYSCAPES}).",
+        tuple(
+            Variant(f"{size}x{size}", published, model=(("patch_size", size),))
+            for size, published in (
+                (1, (0.39, 0.15, 0.10)),
+                (16, (0.65, 0.21, 0.17)),
+                (70, (0.66, 0.23, 0.17)),
+                (286, (0.42, 0.16, 0.11)),
+            )
+        ),
+    ),
+}
+
+
+def folder_name(config: TrainConfig) -> str:
+    """Returns a run's folder name: what the tables vary, and the seed. Rows that several tables share share a run."""
+    adversarial = config.objective.adversarial
+    losses = ["l1"] * (config.objective.l1_weight > 0) + [adversarial] * (adversarial != "none")
+    patch = config.model.patch_size
+    discriminator = f"-patch{patch}" if adversarial != "none" and patch != 70 else ""
+    return f"{config.model.generator}-{'_'.join(losses)}{discriminator}-seed{config.run.seed}"

@@ -1,0 +1,216 @@
+"""Opens what is to be evaluated, and gathers its pictures: what went in, what came out, what should have."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from pipelines import DatasetError, Preprocessing, encode, open_dataset
+from pipelines.build import evaluation_batches
+from pipelines.spec import Encoding, Source
+from tfpix2pix.config import ConfigError, DataConfig, TrainConfig, format_size
+from tfpix2pix.loading import Model, saved_model_of
+from tfpix2pix.metrics.pictures import Pictures
+from tfpix2pix.run import Run
+from tfpix2pix.train import preprocessing
+
+_FAULTS_SHOWN = 50
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of one split, as a model is to see them.
+
+    Attributes:
+        source: all pairs of the split.
+        training: the pairs of the split `train`.
+        data: the choices that they were opened with.
+        preprocessing: how they are prepared.
+        indices: which pairs of the source are evaluated, ascending.
+        names: one for each of them, fit for a file's name: no two are alike, whether or not letters are small.
+    """
+
+    source: Source
+    training: Source
+    data: DataConfig
+    preprocessing: Preprocessing
+    indices: list[int]
+    names: list[str]
+
+    @property
+    def encodings(self) -> tuple[Encoding, Encoding]:
+        """What the pictures of input and target hold."""
+        return self.preprocessing.encodings(self.source)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The pictures for people, each uint8 `(N, H, W, 3)`."""
+
+    inputs: Pictures
+    outputs: Pictures
+    targets: Pictures
+
+
+def trained_config(model: Path) -> TrainConfig | None:
+    """Returns what a run or an export says of how it was trained; `None` for a file that stands alone.
+
+    Args:
+        model: as `loading.open_model` takes it.
+
+    Raises:
+        ConfigError: if what it says can't be read.
+    """
+    if model.suffix == ".keras":
+        run = Run(model.parent)
+        return run.read_config() if run.config.is_file() and run.data.is_file() else None
+    saved = saved_model_of(model)
+    if saved is None and model.suffix != ".tflite":
+        return Run(model).read_config()
+    file = (saved or model).parent / "config.json"
+    try:
+        return TrainConfig.from_json(json.dumps(json.loads(file.read_text(encoding="utf-8"))["trained"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{file} can't be read: {error}") from error
+
+
+def open_pairs(data: DataConfig, split: str, model: Model, most: int = 0) -> Pairs:
+    """Opens a data set for a model.
+
+    Args:
+        data: which one, and how its pairs are prepared; whether label maps become one channel a class follows from
+            what the model takes and gives.
+        split: of the data set.
+        model: what will see the pairs.
+        most: how many pairs, evenly spaced; 0: all.
+
+    Raises:
+        ConfigError: if the model takes or gives something else than the data set has.
+        DatasetError: if the data set can't be had, or has no such split.
+    """
+    kinds = {model.input_encoding.kind, model.target_encoding.kind}
+    data = dataclasses.replace(data, one_hot="labels" in kinds)
+    sources = open_dataset(
+        data.dataset,
+        data.data_dir,
+        size=data.image_size,
+        task=data.task,
+        one_hot=data.one_hot,
+        leave_out=data.leave_out,
+    )
+    if split not in sources:
+        raise DatasetError(f"{data.dataset} has no split {split!r}. It has: {', '.join(sources)}")
+    source, prepared = sources[split], preprocessing(dataclasses.replace(TrainConfig(), data=data))
+    given = prepared.encodings(source)
+    _check_encoding("input", model.input_encoding, given[0], data)
+    _check_encoding("target", model.target_encoding, given[1], data)
+    if model.size and any(side > limit for side, limit in zip(data.image_size, model.size, strict=True)):
+        raise ConfigError(
+            f"--model takes pictures of {format_size(model.size)} px at most, and --image-size is "
+            f"{format_size(data.image_size)}."
+        )
+    indices = evenly(len(source.names), most or len(source.names))
+    return Pairs(source, sources["train"], data, prepared, indices, _file_names([source.names[i] for i in indices]))
+
+
+def collect(model: Model, pairs: Pairs, noise_seed: int | None) -> Collected:
+    """Translates the pairs' inputs, one at a time.
+
+    Args:
+        model: what to evaluate.
+        pairs: on what.
+        noise_seed: pair i of the split gets the noise of the seed `(noise_seed, i)`, whichever others are evaluated;
+            `None`: no noise.
+
+    Raises:
+        DatasetError: if files can't be read, naming them.
+    """
+    shape = (len(pairs.indices), *pairs.data.image_size, 3)
+    found = Collected(*(np.empty(shape, np.uint8) for _ in range(3)))
+    of_input, of_target = pairs.encodings
+    for place, batch in enumerate(_batches(pairs.source, pairs.preprocessing, pairs.indices, "translating")):
+        image = batch["input"]
+        output = model(image.numpy(), None if noise_seed is None else (noise_seed, pairs.indices[place]))
+        found.inputs[place] = _screen(image, of_input)
+        found.outputs[place] = _screen(tf.constant(output), of_target, image)
+        found.targets[place] = _screen(batch["target"], of_target, image)
+    return found
+
+
+def training_inputs(pairs: Pairs, most: int) -> Pictures:
+    """Returns evenly spaced inputs that were trained on: uint8 `(N, H, W, 3)`, at most so many."""
+    indices = evenly(len(pairs.training.names), most)
+    batches = _batches(pairs.training, pairs.preprocessing, indices, "reading training inputs")
+    return np.stack([_screen(batch["input"], pairs.encodings[0]) for batch in batches])
+
+
+def class_maps(pairs: Pairs, side: str) -> Any:
+    """Returns the classes on the side `"input"` or `"target"`: uint8 `(N, H, W)`, 255 where a pixel has none."""
+    one_hot = dataclasses.replace(pairs.preprocessing, one_hot=True)
+    maps = []
+    for batch in _batches(pairs.source, one_hot, pairs.indices, "reading labels"):
+        channels = batch[side][0]
+        # The bars of --resize=pad are of no class.
+        maps.append(tf.where(tf.reduce_max(channels, -1) > 0, tf.argmax(channels, -1), 255).numpy().astype(np.uint8))
+    return np.stack(maps)
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """Returns at most so many of the numbers below `count`, evenly spaced, with the first and the last."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)).tolist()
+
+
+def progress(items: Any, total: int, name: str, unit: str = "picture") -> Any:
+    """Returns the items behind a bar, which a log file sees once a minute."""
+    seconds = 0.5 if sys.stderr.isatty() else 60
+    return tqdm(items, total=total, desc=name, unit=unit, mininterval=seconds, dynamic_ncols=True)
+
+
+def _batches(source: Source, prepared: Preprocessing, indices: Sequence[int], name: str) -> Iterator[Any]:
+    try:
+        yield from progress(evaluation_batches(source, prepared, indices=indices), len(indices), name)
+    except tf.errors.OpError as error:  # of the input pipeline, which doesn't know the file
+        faults = source.faults()
+        shown = "".join(f"\n  {line}" for line in faults[:_FAULTS_SHOWN]) or f" {error.message}"
+        raise DatasetError(
+            f"Pictures can't be read:{shown}\nMend them, or let `python -m pipelines.inspect --fix-list=FILE` list "
+            "them and leave them out with --leave-out=FILE."
+        ) from error
+
+
+def _screen(values: tf.Tensor, encoding: Encoding, given: tf.Tensor | None = None) -> Pictures:
+    return encode.to_screen(encode.to_picture(values, encoding, given)[0].numpy())
+
+
+def _check_encoding(name: str, wanted: Encoding, given: Encoding, data: DataConfig) -> None:
+    special = wanted.kind != "image"  # a file that stands alone only tells channels
+    if wanted.depth != given.depth or (special and (wanted.kind, wanted.palette) != (given.kind, given.palette)):
+        classes = " of other classes" * (wanted.kind == given.kind == "labels")
+        raise ConfigError(
+            f"--model and {data.dataset} ({data.direction}) don't fit: the {name} is {wanted.kind} of {wanted.depth} "
+            f"channels for the model, {given.kind} of {given.depth} channels{classes} in the data set."
+        )
+
+
+def _file_names(names: Sequence[str]) -> list[str]:
+    taken: set[str] = set()
+    found = []
+    for name in names:
+        free, number = name, 1
+        while free.casefold() in taken:
+            number += 1
+            free = f"{name}_{number}"
+        taken.add(free.casefold())
+        found.append(free)
+    return found

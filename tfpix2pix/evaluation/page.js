@@ -1,0 +1,150 @@
+"use strict";
+
+const byId = (id) => document.getElementById(id);
+const [list, sort, order, filter, dialog] = ["cards", "sort", "order", "filter", "dialog"].map(byId);
+
+// In the order that they were written in, which decides where scores are equal.
+const cards = Array.from(list.children, (element) => {
+  const button = element.querySelector(".open");
+  const values = Array.from(element.querySelectorAll("data"), (data) => Number(data.value));
+  return { element, button, values, name: button.textContent };
+});
+let ordered = cards;
+let shown = cards;
+let current = null;
+
+// ---- The order
+
+const byName = new Intl.Collator("en", { numeric: true }).compare;
+// No difference: that of two infinite ones is no number.
+const compare = (one, other) => (one > other) - (one < other);
+
+function arrange() {
+  const place = sort.selectedIndex;
+  const { better, note } = sort.options[place].dataset;
+  const named = sort.value === "name";
+  const worst = better === "lower" ? ["highest", "lowest"] : ["lowest", "highest"];
+  order.disabled = named;
+  for (const [number, option] of [...order.options].entries()) {
+    option.textContent = named ? "A to Z" : `${option.value} first (${worst[number]})`;
+  }
+  const sign = (better === "lower") === (order.value === "worst") ? -1 : 1;
+  ordered = [...cards].sort((one, other) =>
+    named ? byName(one.name, other.name) : sign * compare(one.values[place], other.values[place]),
+  );
+  for (const { element } of cards) {
+    for (const [number, score] of [...element.querySelector(".scores").children].entries()) {
+      score.classList.toggle("chosen", number === place);
+    }
+  }
+  byId("note").textContent = note ?? "";
+  byId("note").hidden = !note;
+  narrow();
+}
+
+function narrow() {
+  const wanted = filter.value.trim().toLowerCase();
+  shown = ordered.filter((card) => card.name.toLowerCase().includes(wanted));
+  // Taken out, not hidden: a browser takes seconds to hide thousands of cards with `content-visibility`.
+  list.replaceChildren(...shown.map((card) => card.element));
+  const all = `${cards.length.toLocaleString("en")} ${cards.length === 1 ? "picture" : "pictures"}`;
+  byId("count").textContent = wanted ? `${shown.length.toLocaleString("en")} of ${all}` : all;
+  byId("nothing").hidden = shown.length > 0;
+}
+
+function choose() {
+  arrange();
+  const chosen = new URLSearchParams({ sort: sort.value });
+  if (sort.value !== "name") {
+    chosen.set("order", order.value);
+  }
+  history.replaceState(null, "", `#${chosen}`);
+}
+
+// An address that names no order leaves the one that is there.
+function follow() {
+  const wanted = new URLSearchParams(location.hash.slice(1));
+  if (Array.from(sort.options, (option) => option.value).includes(wanted.get("sort"))) {
+    sort.value = wanted.get("sort");
+    order.value = wanted.get("order") === "best" ? "best" : "worst";
+  }
+  arrange();
+}
+
+// ---- One picture, large
+
+function enlarge(card) {
+  current = card;
+  const place = shown.indexOf(card);
+  byId("large-name").textContent = card.name;
+  byId("place").textContent = `${place + 1} of ${shown.length}`;
+  byId("previous").setAttribute("aria-disabled", place === 0);
+  byId("next").setAttribute("aria-disabled", place === shown.length - 1);
+  const parts = card.element.querySelectorAll(".trio, .scores");
+  byId("large").replaceChildren(...Array.from(parts, (part) => part.cloneNode(true)));
+  if (!dialog.open) {
+    dialog.showModal();
+  }
+  sharpen();
+}
+
+function step(by) {
+  const card = shown[shown.indexOf(current) + by];
+  if (card) {
+    enlarge(card);
+  }
+}
+
+// Pixels that are larger than the screen's are shown as they are; smaller ones are blended.
+function sharpen() {
+  for (const picture of byId("large").querySelectorAll("img")) {
+    const [width, height] = ["width", "height"].map((side) => Number(picture.getAttribute(side)));
+    const scale = Math.min(picture.clientWidth / width, picture.clientHeight / height);
+    picture.classList.toggle("enlarged", scale * devicePixelRatio > 1);
+  }
+}
+
+// ---- Who calls what
+
+sort.addEventListener("change", choose);
+order.addEventListener("change", choose);
+filter.addEventListener("input", narrow);
+window.addEventListener("hashchange", follow);
+window.addEventListener("resize", sharpen);
+for (const card of cards) {
+  card.button.disabled = false;
+  card.button.addEventListener("click", () => enlarge(card));
+}
+byId("clear").addEventListener("click", () => {
+  filter.value = "";
+  narrow();
+  filter.focus();
+});
+byId("previous").addEventListener("click", () => step(-1));
+byId("next").addEventListener("click", () => step(1));
+byId("close").addEventListener("click", () => dialog.close());
+// The picture that was looked at last has the focus, not the one that was opened first.
+dialog.addEventListener("close", () => current.button.focus());
+document.addEventListener("keydown", (event) => {
+  const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (dialog.open && by && !(event.ctrlKey || event.altKey || event.metaKey || event.shiftKey)) {
+    event.preventDefault();
+    step(by);
+  }
+});
+const copy = byId("copy");
+copy?.addEventListener("click", async () => {
+  const command = byId("command");
+  try {
+    await navigator.clipboard.writeText(command.textContent);
+    byId("copied").textContent = "Copied.";
+  } catch {
+    getSelection().selectAllChildren(command);
+    byId("copied").textContent = "It is selected: copy it with the keyboard or the menu.";
+  }
+});
+if (copy) {
+  copy.hidden = false;
+}
+byId("controls").hidden = false;
+follow();
