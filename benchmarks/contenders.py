@@ -17,6 +17,11 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from tfpix2pix.train import prefer_onednn
+
+if "package" in sys.argv[1:2]:
+    prefer_onednn()
+
 import keras
 import tensorflow as tf
 
@@ -30,7 +35,7 @@ Steps = Callable[[int], None]
 Batch = dict[str, tf.Tensor]
 
 PACKAGE, PLAIN, KEPT = "package", "plain Keras", "plain Keras, memory kept"
-NAMES = (PACKAGE, "package, TensorFlow's convolutions", KEPT, PLAIN)
+NAMES = (PACKAGE, "package, TensorFlow's kernels", KEPT, PLAIN)
 
 
 def package_loop(size: int, filters: int, batch: Batch, recompute: bool) -> Steps:

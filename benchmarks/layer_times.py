@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from tfpix2pix import convolutions
+from tfpix2pix import convolutions, devices
 from tfpix2pix.models import patchgan_discriminator, unet_generator
 
 PASSES = ("forward", "input gradient", "kernel gradient")
@@ -64,6 +64,7 @@ def layers(size: int, filters: int, batch_size: int) -> Iterator[Layer]:
 
 def print_table(size: int, filters: int, batch_size: int, rounds: int) -> None:
     """Prints milliseconds and GFLOP/s of each pass of each layer."""
+    devices.keep_freed_memory()  # as in training
     rate = matmul_gflops()
     print(f"\n{filters} filters, {size} px, batch {batch_size}; matmul {rate:.0f} GFLOP/s; TensorFlow's op -> ours, ms")
     print(f"{'layer':<16}{'input':>18}{'GFLOP':>7}" + "".join(f"{name:>36}" for name in PASSES))
@@ -106,9 +107,9 @@ def _theirs(layer: keras.layers.Layer, transposed: bool) -> Function:
 
 def _compared(layer: Layer, number: int, rounds: int) -> tuple[float, float]:
     """Returns the seconds that TensorFlow's op and ours take for one pass: medians of alternating rounds."""
-    x = tf.Variable(tf.random.stateless_normal(layer.input_shape, (0, 1)))
-    kernel = tf.Variable(tf.random.stateless_normal(layer.kernel_shape, (0, 2)))
-    output = tf.Variable(layer.theirs(x, kernel))
+    x = tf.random.stateless_normal(layer.input_shape, (0, 1))
+    kernel = tf.random.stateless_normal(layer.kernel_shape, (0, 2))
+    output = layer.theirs(x, kernel)
     passes = [_one_pass(function, number, x, kernel, output) for function in (layer.theirs, layer.ours)]
     times: list[list[float]] = [[], []]
     for one in passes:
@@ -124,16 +125,15 @@ def _compared(layer: Layer, number: int, rounds: int) -> tuple[float, float]:
 
 
 def _one_pass(
-    function: Function, number: int, x: tf.Variable, kernel: tf.Variable, upstream: tf.Variable
+    function: Function, number: int, x: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor
 ) -> Callable[[], object]:
     @tf.function
     def run() -> tf.Tensor:
-        given = x.read_value(), kernel.read_value()
         with tf.GradientTape() as tape:
-            tape.watch(given)
-            output = function(*given)
+            tape.watch((x, kernel))
+            output = function(x, kernel)
         # What isn't returned isn't computed: TensorFlow prunes the rest of the graph.
-        result = output if number == 0 else tape.gradient(output, given[number - 1], upstream.read_value())
+        result = output if number == 0 else tape.gradient(output, (x, kernel)[number - 1], upstream)
         return result[..., :1, :1]  # a copy of little, so that only the pass is timed
 
     return lambda: run().numpy()

@@ -5,8 +5,9 @@
 
 All train the same networks with the same losses. The plain loop is what one would write with Keras alone: its Adam, one
 call of a `tf.function` a step. The loops between tell what each lever of this package gives. PyTorch (`torch_step.py`)
-takes part in an environment of its own, whose interpreter is `--torch-python`. Each contender has a process of its own,
-and they take turns, so that a machine that slows down slows all. `--layers` times every convolution instead.
+takes part as ports of pix2pix write it, and tuned, in an environment of its own, whose interpreter is `--torch-python`.
+Each contender has a process of its own, and they take turns, so that a machine that slows down slows all. `--layers`
+times every convolution instead.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import tensorflow as tf
 from tfpix2pix.models import patchgan_discriminator, unet_generator
 
 HERE = Path(__file__).parent
-TORCH = ("PyTorch", "PyTorch, channels last")
+TORCH = ("PyTorch", "PyTorch, tuned")
 PAUSE = 0.3  # seconds between turns: a library's threads go on spinning for a while after their last work
 
 
@@ -66,8 +67,8 @@ class Contender:
 def start(name: str, size: int, filters: int, batch_size: int, torch_python: str, recompute: bool) -> Contender:
     flags = [f"--size={size}", f"--filters={filters}", f"--batch-size={batch_size}"]
     if name in TORCH:
-        last = ["--channels-last"] if name == TORCH[1] else []
-        return Contender(name, [torch_python, str(HERE / "torch_step.py"), *flags, *last])
+        usual = ["--usual"] if name == TORCH[0] else []
+        return Contender(name, [torch_python, str(HERE / "torch_step.py"), *flags, *usual])
     more = ["--recompute"] if recompute else []
     return Contender(name, [sys.executable, str(HERE / "contenders.py"), name, *flags, *more])
 
@@ -109,20 +110,22 @@ def compare(names: list[str], size: int, filters: int, batch_size: int, flags: a
         rates.append(layer_times.matmul_gflops())
     gflop, rate = step_gflop(size, filters, batch_size), statistics.median(rates)
     print(f"\n{filters} filters, {size} px, batch {batch_size}: {gflop:.1f} GFLOP a step, matmul {rate:.0f} GFLOP/s")
-    torch = [times[name] for name in TORCH if name in times]
-    # Of PyTorch's two layouts the one that is faster here is the one to beat.
-    baseline = min(torch, key=statistics.median) if torch else times[names[-1]]
-    against = "PyTorch" if torch else names[-1]
+    against = [name for name in TORCH if name in times] or names[-1:]
     for one in running:
         own = times[one.name]
         median = statistics.median(own)
-        ratios = sorted(other / mine for mine, other in zip(own, baseline, strict=True))
+        told = [_ratio(own, times[name], name) for name in against]
         print(
             f"  {one.name:<36} {median:.3f} s/step, {gflop / median / rate:4.0%} of the matmul rate, "
-            f"{statistics.median(ratios):.2f}x {against} ({ratios[0]:.2f} to {ratios[-1]:.2f}), "
-            f"peak {one.peak_memory():,.0f} MB",
+            f"{', '.join(told)}, peak {one.peak_memory():,.0f} MB",
             flush=True,
         )
+
+
+def _ratio(own: list[float], other: list[float], name: str) -> str:
+    """Tells how many times as fast a loop is as another one: the median over the rounds, and their range."""
+    ratios = sorted(theirs / mine for mine, theirs in zip(own, other, strict=True))
+    return f"{statistics.median(ratios):.2f}x {name} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
 
 
 def main() -> None:

@@ -1,3 +1,4 @@
+import math
 from types import SimpleNamespace
 
 import keras
@@ -10,6 +11,12 @@ from hypothesis import strategies as st
 from tfpix2pix import convolutions, noise
 from tfpix2pix.models import patchgan_discriminator, unet_generator
 
+ALWAYS, NEVER = (math.inf, 0), (0, math.inf)
+ALL_NEVER = dict.fromkeys(("_TAPS", "_PATCHES", "_COLUMNS", "_STRIDE_ONE"), NEVER)
+FORMS = [
+    pytest.param({**ALL_NEVER, **dict.fromkeys(names, ALWAYS)}, id=" ".join(names) or "TensorFlow's own")
+    for names in ((), ("_TAPS", "_PATCHES"), ("_COLUMNS", "_STRIDE_ONE"))
+]
 SHAPES = st.tuples(*[st.integers(1, high) for high in (2, 9, 9, 5, 5)])  # batch, height, width, channels in and out
 
 
@@ -43,43 +50,33 @@ def assert_equal(ours, theirs, x_shape, kernel_shape):
             assert float(tf.reduce_max(tf.abs(ours_value - value))) <= tolerance * max(1.0, largest)
 
 
-@pytest.mark.parametrize("small_map", [0, 10**6], ids=["by phases", "by taps"])
+@pytest.mark.parametrize("limits", FORMS)
 @given(SHAPES)
 @settings(max_examples=15, deadline=None)
-def test_up_convolution_is_a_transposed_convolution(small_map, shape):
+def test_up_convolution_is_a_transposed_convolution(limits, shape):
     batch, height, width, channels, filters = shape
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convolutions, "SMALL_MAP", small_map)
+        for name, value in limits.items():
+            patch.setattr(convolutions, name, value)
         assert_equal(
             convolutions.up_convolution, transposed, (batch, height, width, channels), (4, 4, filters, channels)
         )
 
 
-@pytest.mark.parametrize("small_map", [0, 10**6], ids=["by phases", "by taps"])
+@pytest.mark.parametrize("limits", FORMS)
 @given(SHAPES)
 @settings(max_examples=15, deadline=None)
-def test_down_convolution_is_a_convolution_of_stride_2(small_map, shape):
+def test_down_convolution_is_a_convolution_of_stride_2(limits, shape):
     batch, height, width, channels, filters = shape
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convolutions, "SMALL_MAP", small_map)
+        for name, value in limits.items():
+            patch.setattr(convolutions, name, value)
         assert_equal(
             convolutions.down_convolution,
             lambda x, kernel: tf.nn.conv2d(x, kernel, 2, "SAME"),
             (batch, 2 * height, 2 * width, channels),
             (4, 4, channels, filters),
         )
-
-
-@given(SHAPES)
-@settings(max_examples=15, deadline=None)
-def test_unit_convolution_is_a_convolution_of_stride_1(shape):
-    batch, height, width, channels, filters = shape
-    assert_equal(
-        convolutions.unit_convolution,
-        lambda x, kernel: tf.nn.conv2d(x, kernel, 1, "VALID"),
-        (batch, height + 3, width + 3, channels),
-        (4, 4, channels, filters),
-    )
 
 
 @given(SHAPES)

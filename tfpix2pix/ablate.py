@@ -31,7 +31,7 @@ from tfpix2pix.config import (
     format_size,
 )
 from tfpix2pix.run import Run, write_atomically
-from tfpix2pix.train import recipe_of
+from tfpix2pix.train import prefer_onednn, recipe_of
 
 if TYPE_CHECKING:
     from tfpix2pix.ablation.summary import Row
@@ -203,6 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     quieten_tensorflow()
+    prefer_onednn()
     from tfpix2pix.ablation.summary import text_table
     from tfpix2pix.checkpoint import CheckpointError
     from tfpix2pix.trainer import Interrupted, NonFiniteLossError

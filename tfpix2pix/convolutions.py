@@ -2,21 +2,27 @@
 
 Each function equals TensorFlow's own op, both gradients included, and takes kernels as Keras lays them out, so a
 network that uses them has the same weights. `accelerated` puts them in place. A GPU's library needs none of this.
+The forms were chosen with oneDNN at work in TensorFlow, which `train.prefer_onednn` asks for.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 Gradients = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
-# Up to so many pixels a transposed convolution is one matmul that reads the kernel as it lies in memory; above, turning
-# the kernel costs less than the convolution gains.
-SMALL_MAP = 256
+# Where each form is faster, measured with 16 and 64 base filters (docs/performance.md): where the smaller of the two
+# maps has at most so many pixels, and the kernel at least so many weights.
+_TAPS = 256, 2**20
+_PATCHES = 256, 2**17
+_COLUMNS = 4096, 2**17
+_STRIDE_ONE = math.inf, 2**17
+
+_MARGIN = [[0, 0], [1, 1], [1, 1], [0, 0]]  # one pixel around a picture
 
 
 def suits(model: keras.Model, strategy: tf.distribute.Strategy) -> bool:
@@ -34,7 +40,6 @@ def accelerated(model: keras.Model) -> keras.Model:
     Args:
         model: a generator or discriminator of this package.
     """
-
     return keras.models.clone_model(model, clone_function=twin_of)
 
 
@@ -70,7 +75,7 @@ def form_of(layer: keras.layers.Layer) -> Callable[[tf.Tensor, tf.Tensor], tf.Te
         return up_convolution
     if layer.strides == (2, 2):
         return down_convolution
-    return single_convolution if layer.filters == 1 else unit_convolution
+    return single_convolution if layer.filters == 1 else None
 
 
 @tf.custom_gradient
@@ -86,7 +91,7 @@ def up_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient
     """
 
     def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.nn.conv2d(upstream, kernel, 2, "SAME"), _kernel_gradient(upstream, x)
+        return _gather(upstream, kernel), _kernel_gradient(upstream, x, kernel)
 
     return _spread(x, kernel), gradients
 
@@ -104,32 +109,9 @@ def down_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradie
     """
 
     def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return _spread(upstream, kernel), _kernel_gradient(x, upstream)
+        return _spread(upstream, kernel), _kernel_gradient(x, upstream, kernel)
 
-    return tf.nn.conv2d(x, kernel, 2, "SAME"), gradients
-
-
-@tf.custom_gradient
-def unit_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradients]:
-    """A convolution of stride 1 with padding `valid`, whose input gradient is a convolution with the kernel turned.
-
-    Args:
-        x: `(B, H, W, Cin)`.
-        kernel: `(4, 4, Cin, Cout)`.
-
-    Returns:
-        `(B, H - 3, W - 3, Cout)`.
-    """
-
-    def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        turned = tf.transpose(tf.reverse(kernel, [0, 1]), (0, 1, 3, 2))
-        by_x = tf.nn.conv2d(upstream, turned, 1, [[0, 0], [3, 3], [3, 3], [0, 0]])
-        by_kernel = tf.raw_ops.Conv2DBackpropFilter(
-            input=x, filter_sizes=tf.shape(kernel), out_backprop=upstream, strides=[1, 1, 1, 1], padding="VALID"
-        )
-        return by_x, by_kernel
-
-    return tf.nn.conv2d(x, kernel, 1, "VALID"), gradients
+    return _gather(x, kernel), gradients
 
 
 @tf.custom_gradient
@@ -166,63 +148,107 @@ def single_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Grad
     return output, gradients
 
 
-def phases_of(kernel: Any) -> tf.Tensor:
-    """Rearranges a transposed convolution's kernel `(4, 4, Cout, Cin)` to `(2, 2, Cin, 4 * Cout)`.
-
-    Output pixel `2i + a` reads input pixels `i - 1 + a` and `i + a`, so the four phases of a 2x2 block of output are
-    four ordinary 2x2 convolutions of the padded input. With the phases in descending order, one margin pixel of the
-    picture that `depth_to_space` weaves of them is all that has to go.
-    """
-    _, _, filters, channels = kernel.shape
-    # Tap 2 * place + phase of each axis; the places run against the picture in a transposed convolution.
-    taps = tf.reverse(tf.reshape(kernel, (2, 2, 2, 2, filters, channels)), [0, 2])
-    return tf.reshape(tf.transpose(taps, (0, 2, 5, 1, 3, 4)), (2, 2, channels, 4 * filters))
-
-
-def weave(x: tf.Tensor, phases: tf.Tensor) -> tf.Tensor:
-    """Computes a transposed convolution of stride 2 by its phases: `(B, H, W, Cin)` -> `(B, 2H, 2W, Cout)`."""
-    return tf.nn.depth_to_space(tf.nn.conv2d(x, phases, 1, [[0, 0], [1, 1], [1, 1], [0, 0]]), 2)[:, 1:-1, 1:-1]
-
-
 def _spread(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Computes a transposed convolution of stride 2: `(B, H, W, C)`, `(4, 4, Cout, C)` -> `(B, 2H, 2W, Cout)`."""
-    height, width = x.shape[1:3]
-    if height is not None and width is not None and height * width <= SMALL_MAP:
+    if _within(_TAPS, x, kernel):
         return _by_taps(x, kernel)
-    return weave(x, phases_of(kernel))
+    batch, height, width = tf.unstack(tf.shape(x)[:3])
+    return tf.nn.conv2d_transpose(x, kernel, (batch, 2 * height, 2 * width, kernel.shape[2]), 2, "SAME")
 
 
 def _by_taps(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Multiplies all pixels with all taps at once, then adds up where taps of neighbours meet."""
+    """Multiplies all taps with all pixels at once, then adds up where taps of neighbours meet.
+
+    The kernel, which is the larger factor here, is read once and as it lies in memory. It has to be the left one: with
+    the pixels on the left TensorFlow's own matmul is up to ten times as slow.
+    """
     batch, height, width, channels = tf.unstack(tf.shape(x))
     filters = kernel.shape[2]
-    taps = tf.matmul(tf.reshape(x, (-1, channels)), tf.reshape(kernel, (16 * filters, channels)), transpose_b=True)
-    taps = tf.reshape(taps, (batch, height, width, 4, 4, filters))
-    # Output row 2i reads tap 1 of input row i and tap 3 of row i - 1; row 2i + 1 reads tap 2 of i and tap 0 of i + 1.
-    above, below = [[0, 0], [1, 0], [0, 0], [0, 0], [0, 0]], [[0, 0], [0, 1], [0, 0], [0, 0], [0, 0]]
-    even = taps[:, :, :, 1] + tf.pad(taps[:, :-1, :, 3], above)
-    odd = taps[:, :, :, 2] + tf.pad(taps[:, 1:, :, 0], below)
-    rows = tf.reshape(tf.stack([even, odd], axis=2), (batch, 2 * height, width, 4, filters))
-    left, right = [[0, 0], [0, 0], [1, 0], [0, 0]], [[0, 0], [0, 0], [0, 1], [0, 0]]
-    even = rows[:, :, :, 1] + tf.pad(rows[:, :, :-1, 3], left)
-    odd = rows[:, :, :, 2] + tf.pad(rows[:, :, 1:, 0], right)
-    return tf.reshape(tf.stack([even, odd], axis=3), (batch, 2 * height, 2 * width, filters))
+    taps = tf.matmul(tf.reshape(kernel, (16 * filters, channels)), tf.reshape(x, (-1, channels)), transpose_b=True)
+    taps = tf.reshape(taps, (4, 4, filters, batch, height, width))
+
+    def halves(taps: tf.Tensor, axis: int) -> tuple[tf.Tensor, tf.Tensor]:
+        # Output row 2i reads tap 1 of input row i, and tap 3 of i - 1; row 2i + 1 reads tap 2 of i, and tap 0 of i + 1.
+        none = [[0, 0]] * (taps.shape.rank - 1)
+        above, below = ([*none[:axis], one, *none[axis + 1 :]] for one in ([1, 0], [0, 1]))
+        first, last = ([slice(None)] * axis + [one] for one in (slice(None, -1), slice(1, None)))
+        return taps[1] + tf.pad(taps[3][first], above), taps[2] + tf.pad(taps[0][last], below)
+
+    quarters = [half for rows in halves(taps, 3) for half in halves(rows, 3)]
+    phases = tf.transpose(tf.stack(quarters), (2, 3, 4, 0, 1))
+    return tf.nn.depth_to_space(tf.reshape(phases, (batch, height, width, 4 * filters)), 2)
 
 
-def _kernel_gradient(large: tf.Tensor, small: tf.Tensor) -> tf.Tensor:
+def _gather(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Computes a convolution of stride 2: `(B, 2H, 2W, C)`, `(4, 4, C, F)` -> `(B, H, W, F)`."""
+    batch, height, width, channels = tf.unstack(tf.shape(x))
+    filters = kernel.shape[3]
+    if _within(_PATCHES, x, kernel, stride=2):
+        output = tf.matmul(_patches(x), tf.reshape(kernel, (16 * channels, filters)))
+        return tf.reshape(output, (batch, height // 2, width // 2, filters))
+    if _within(_STRIDE_ONE, x, kernel, stride=2):
+        return _by_stride_one(x, kernel)
+    return tf.nn.conv2d(x, kernel, 2, "SAME")
+
+
+def _by_stride_one(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Regroups 2x2 pixels to channels, which leaves a 2x2 convolution of stride 1, and makes that a transposed one.
+
+    oneDNN does transposed convolutions at nearly the rate of its matmul, where plain ones reach a third.
+    """
+    channels, filters = kernel.shape[2:]
+    batch, height, width = tf.unstack(tf.shape(x)[:3])
+    grouped = tf.nn.space_to_depth(tf.pad(x, _MARGIN), 2)
+    # Tap 2 * place + phase of each axis.
+    taps = tf.transpose(tf.reshape(kernel, (2, 2, 2, 2, channels, filters)), (0, 2, 5, 1, 3, 4))
+    turned = tf.reverse(tf.reshape(taps, (2, 2, filters, 4 * channels)), [0, 1])
+    shape = (batch, height // 2 + 1, width // 2 + 1, filters)
+    # The first row and column see what lies outside the padded map.
+    return tf.nn.conv2d_transpose(grouped, turned, shape, 1, "SAME")[:, 1:, 1:]
+
+
+def _kernel_gradient(large: tf.Tensor, small: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Computes the kernel gradient of a 4x4 convolution of stride 2 (padding `same`) from its two maps.
 
     Args:
         large: `(B, 2H, 2W, C)`: the input of a convolution, or the gradient of a transposed one's output.
         small: `(B, H, W, F)`: the gradient of a convolution's output, or the input of a transposed one.
-
-    Returns:
-        `(4, 4, C, F)`.
+        kernel: `(4, 4, C, F)`.
     """
+    pixels = tf.reshape(small, (-1, small.shape[-1]))
+    if _within(_PATCHES, small, kernel):
+        return tf.reshape(tf.matmul(_patches(large), pixels, transpose_a=True), kernel.shape)
+    if _within(_COLUMNS, small, kernel):
+        return tf.reshape(tf.matmul(_columns(large), pixels), kernel.shape)
     return tf.raw_ops.Conv2DBackpropFilter(
-        input=large,
-        filter_sizes=(4, 4, large.shape[-1], small.shape[-1]),
-        out_backprop=small,
-        strides=[1, 2, 2, 1],
-        padding="SAME",
+        input=large, filter_sizes=kernel.shape, out_backprop=small, strides=[1, 2, 2, 1], padding="SAME"
     )
+
+
+def _patches(large: tf.Tensor) -> tf.Tensor:
+    """Returns what each output pixel of a convolution reads: `(B, 2H, 2W, C)` -> `(B * H * W, 16 * C)`."""
+    patches = tf.image.extract_patches(large, [1, 4, 4, 1], [1, 2, 2, 1], [1, 1, 1, 1], "SAME")
+    return tf.reshape(patches, (-1, 16 * large.shape[-1]))
+
+
+def _columns(large: tf.Tensor) -> tf.Tensor:
+    """Returns for each tap and channel what all output pixels read: `(B, 2H, 2W, C)` -> `(16 * C, B * H * W)`."""
+    batch, height, width, channels = tf.unstack(tf.shape(large))
+    padded = tf.pad(tf.transpose(large, (3, 0, 1, 2)), [[0, 0], [0, 0], [1, 1], [1, 1]])
+    # Every second row and column, so that each tap reads a plain window.
+    halved = tf.reshape(padded, (channels, batch, height // 2 + 1, 2, width // 2 + 1, 2))
+    halved = tf.transpose(halved, (3, 5, 0, 1, 2, 4))
+    windows = [
+        halved[row % 2, column % 2, :, :, row // 2 :, column // 2 :][:, :, : height // 2, : width // 2]
+        for row in range(4)
+        for column in range(4)
+    ]
+    return tf.reshape(tf.stack(windows), (16 * channels, -1))
+
+
+def _within(limits: tuple[float, int], x: tf.Tensor, kernel: tf.Tensor, stride: int = 1) -> bool:
+    """Tells whether a map `(B, H, W, C)` has few pixels enough after a stride, and a kernel enough weights."""
+    height, width = x.shape[1:3]
+    pixels, weights = limits
+    few = pixels == math.inf or (None not in (height, width) and height * width <= pixels * stride**2)
+    return few and kernel.shape.num_elements() >= weights

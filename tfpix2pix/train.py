@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ def fit(config: TrainConfig) -> Run:
     """
     from tfpix2pix.run import Run
 
+    prefer_onednn()
     run = Run(config.run.workdir)
     run.check(config)
     training, validation = sources_of(config)
@@ -69,6 +71,14 @@ def fit(config: TrainConfig) -> Run:
     run.create(config, data)
     Trainer(config, run, strategy, state, preprocessing(config), training, validation).train()
     return run
+
+
+def prefer_onednn() -> None:
+    """Asks TensorFlow for oneDNN's kernels, unless it is loaded already or the user has said which.
+
+    They are TensorFlow's default on newer Intel processors only; with them a training step is faster on others too.
+    """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def preprocessing(config: TrainConfig) -> Preprocessing:
@@ -157,6 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(config: TrainConfig) -> int:
     quieten_tensorflow()
+    prefer_onednn()
     import tensorflow as tf
 
     from tfpix2pix.checkpoint import CheckpointError
