@@ -5,7 +5,8 @@ import shutil
 import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in training, so that a run here equals one of its command
+# The same kernels here and in the commands that tests start; one rounding for the exact comparisons everywhere.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 # What is prepared and remembered must not come from, or go to, the user's own cache.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="tfpix2pix-tests-")
 

@@ -151,6 +151,7 @@ def ablated(tmp_path_factory):
         seeds=1,
         data=DataConfig(dataset=str(folder / "pairs"), image_size=(32, 32), direction="AtoB"),
         model=ModelConfig(base_filters=4, patch_size=16),
+        objective=ObjectiveConfig(learning_rate=0.02),  # so that two steps tell in 8-bit pictures
     )
     ablate.ablate(config, "the command")
     return config
