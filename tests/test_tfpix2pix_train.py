@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import time
@@ -31,6 +32,39 @@ def test_help_shows_the_data_sets_own_defaults_without_tensorflow():
     assert seconds < 5
     result, _ = ask("--help")
     assert "(default: 128)" in result.stdout
+
+
+WATCHED = """
+import os, sys
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tensorflow":
+            print(os.environ.get("TF_ENABLE_ONEDNN_OPTS"), flush=True)
+            os._exit(0)
+
+sys.meta_path.insert(0, Watch())
+"""
+
+
+@pytest.mark.parametrize("chosen", [None, "0"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        "from tfpix2pix.train import main; main([])",
+        "from tfpix2pix.ablate import main; main([])",
+        "import tfpix2pix; tfpix2pix.fit(tfpix2pix.recipe('synthetic'))",
+    ],
+)
+def test_tensorflow_is_asked_for_onednn_before_it_is_loaded_unless_the_user_chose(start, chosen, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    if chosen is not None:
+        environment["TF_ENABLE_ONEDNN_OPTS"] = chosen
+    # As for a user, whose start-up notes are to be kept silent.
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    command = [sys.executable, "-c", WATCHED + start]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
+    assert result.stdout.split() == [chosen or "1"]
 
 
 @pytest.mark.parametrize(

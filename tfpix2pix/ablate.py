@@ -202,8 +202,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigError, DatasetError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    quieten_tensorflow()
     prefer_onednn()
+    quieten_tensorflow()
     from tfpix2pix.ablation.summary import text_table
     from tfpix2pix.checkpoint import CheckpointError
     from tfpix2pix.trainer import Interrupted, NonFiniteLossError

@@ -74,7 +74,7 @@ def fit(config: TrainConfig) -> Run:
 
 
 def prefer_onednn() -> None:
-    """Asks TensorFlow for oneDNN's kernels, unless it is loaded already or the user has said which.
+    """Asks TensorFlow for oneDNN's kernels, unless the user has said which. It has to come before TensorFlow is loaded.
 
     They are TensorFlow's default on newer Intel processors only; with them a training step is faster on others too.
     """
@@ -166,8 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(config: TrainConfig) -> int:
-    quieten_tensorflow()
     prefer_onednn()
+    quieten_tensorflow()
     import tensorflow as tf
 
     from tfpix2pix.checkpoint import CheckpointError
