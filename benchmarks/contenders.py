@@ -26,7 +26,7 @@ import keras
 import tensorflow as tf
 
 from tfpix2pix import convolutions, devices
-from tfpix2pix.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from tfpix2pix.config import DataConfig, ModelConfig, TrainConfig
 from tfpix2pix.models import patchgan_discriminator, unet_generator
 from tfpix2pix.state import build_state
 from tfpix2pix.train_step import step_loop
@@ -41,9 +41,7 @@ NAMES = (PACKAGE, "package, TensorFlow's kernels", KEPT, PLAIN)
 def package_loop(size: int, filters: int, batch: Batch, recompute: bool) -> Steps:
     """The trainer's own inner loop, fed from memory."""
     batch_size = int(batch["input"].shape[0])
-    config = TrainConfig(
-        DataConfig(image_size=(size, size)), ModelConfig(base_filters=filters), run=RunConfig(recompute=recompute)
-    )
+    config = TrainConfig(DataConfig(image_size=(size, size)), ModelConfig(base_filters=filters))
     strategy = devices.make_strategy("one")
     with strategy.scope():
         state = build_state(config)

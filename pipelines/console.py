@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 
 def quieten_tensorflow() -> None:
@@ -17,6 +18,14 @@ def quieten_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+
+
+def progress(items: Iterable[Any], total: int, name: str, unit: str = "picture") -> Any:
+    """Returns the items behind a progress bar (`tqdm`), which a log file sees once a minute."""
+    from tqdm import tqdm
+
+    seconds = 0.5 if sys.stderr.isatty() else 60
+    return tqdm(items, total=total, desc=name, unit=unit, mininterval=seconds, dynamic_ncols=True)
 
 
 @contextlib.contextmanager

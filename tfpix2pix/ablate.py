@@ -80,7 +80,6 @@ class AblateConfig:
 
     def run(self, variant: Variant, seed: int) -> TrainConfig:
         """Returns the choices of one run."""
-        # Whether a run goes well can be seen from its folder; the figures come from `evaluate`.
         run = RunConfig(steps=self.steps, epochs=self.epochs, seed=seed)
         config = variant.apply(TrainConfig(self.data, self.model, self.objective, run))
         workdir = self.output / "runs" / folder_name(config)
@@ -101,6 +100,7 @@ def ablate(config: AblateConfig, command: str) -> list[Row]:
         As `train.fit` and `evaluate.evaluate` do.
     """
     from tfpix2pix.ablation import summary
+    from tfpix2pix.evaluation.collect import evenly
 
     table = TABLES[config.table]
     jobs = [(variant, seed) for seed in range(config.seeds) for variant in table.variants]
@@ -124,8 +124,7 @@ def ablate(config: AblateConfig, command: str) -> list[Row]:
         ("target", evaluations[0] / "target"),
     ]
     names = any_result.names
-    wanted = min(config.sheet_rows, len(names))
-    shown = [names[index * (len(names) - 1) // max(1, wanted - 1)] for index in range(wanted)]
+    shown = [names[index] for index in evenly(len(names), config.sheet_rows)]
     summary.sheet(columns, shown, folder / "sheet.png")
     return rows
 

@@ -25,6 +25,7 @@ from tfpix2pix.config import ConfigError, DataConfig, Size, TrainConfig
 from tfpix2pix.evaluation import files, remarks
 from tfpix2pix.evaluation.result import Figure, Result
 from tfpix2pix.recipes import recipe
+from tfpix2pix.report import aligned
 
 if TYPE_CHECKING:
     from tfpix2pix.evaluation.collect import Pairs
@@ -190,14 +191,7 @@ def table(result: Result) -> str:
         row = [figure.score.label + unit, _number(figure.value, figure), interval, _ARROWS[figure.score.better]]
         real = "-" if figure.real is None else _number(figure.real, figure)
         rows.append([*row, *([real] if with_real else [])])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+    return aligned(rows)
 
 
 def _number(value: float, figure: Figure) -> str:

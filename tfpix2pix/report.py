@@ -70,6 +70,15 @@ def shortened(text: str, length: int) -> str:
     return text[: length - 1 - tail] + "…" + text[len(text) - tail :]
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Returns a table for a terminal: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [[cell.rjust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *line[1:]]).rstrip() for row, line in zip(rows, lines, strict=True)
+    )
+
+
 def loss_plot(history: Path, validation: Path, path: Path) -> None:
     """Draws the losses of a run, smoothed, and its validation L1.
 

@@ -14,7 +14,7 @@ import tyro
 from pipelines import DatasetError, Preprocessing, open_dataset
 from pipelines.console import quieten_tensorflow
 from pipelines.registry import TASKS, check_name
-from tfpix2pix.config import DEFAULT_DATASET, ConfigError, TrainConfig
+from tfpix2pix.config import DEFAULT_DATASET, ConfigError, DataConfig, TrainConfig
 from tfpix2pix.recipes import recipe
 
 if TYPE_CHECKING:
@@ -101,10 +101,13 @@ def describe(config: TrainConfig, training: Source, validation: Source) -> dict[
     }
 
 
-def sources_of(config: TrainConfig) -> tuple[Source, Source]:
-    """Returns what to train on and what to look at."""
-    data = config.data
-    sources = open_dataset(
+def open_data(data: DataConfig) -> Mapping[str, Source]:
+    """Returns a source for each split of what `data` names.
+
+    Raises:
+        DatasetError: if it can't be had.
+    """
+    return open_dataset(
         data.dataset,
         data.data_dir,
         size=data.image_size,
@@ -112,8 +115,13 @@ def sources_of(config: TrainConfig) -> tuple[Source, Source]:
         one_hot=data.one_hot,
         leave_out=data.leave_out,
     )
+
+
+def sources_of(config: TrainConfig) -> tuple[Source, Source]:
+    """Returns what to train on and what to look at."""
+    sources = open_data(config.data)
     if "train" not in sources:
-        raise DatasetError(f"{data.dataset} has no training pairs.")
+        raise DatasetError(f"{config.data.dataset} has no training pairs.")
     return sources["train"], sources.get("val") or sources.get("test") or sources["train"]
 
 
@@ -125,13 +133,19 @@ def check_data(sources: Mapping[str, Source]) -> None:
     """
     faults = list(dict.fromkeys(line for source in sources.values() for line in source.faults()))
     if faults:
-        shown = faults[:_SHOWN_FAULTS]
-        more = [f"and {len(faults) - len(shown)} more"] if len(faults) > len(shown) else []
         raise DatasetError(
-            f"{len(faults)} file{'s' * (len(faults) > 1)} can't be used:\n  " + "\n  ".join(shown + more) + "\n"
+            f"{len(faults)} file{'s' * (len(faults) > 1)} can't be used:{listed(faults)}\n"
             "Mend or remove them, or let `python -m pipelines.inspect --fix-list=FILE` list them and train with "
             "--leave-out=FILE. --no-check-data trains without looking."
         )
+
+
+def listed(faults: Sequence[str]) -> str:
+    """Returns faults for an error's message, each on a line of its own; of very many, the first and how many more."""
+    shown = list(faults[:_SHOWN_FAULTS])
+    if len(faults) > len(shown):
+        shown.append(f"and {len(faults) - len(shown)} more")
+    return "".join(f"\n  {line}" for line in shown)
 
 
 def recipe_of(arguments: Sequence[str]) -> TrainConfig:

@@ -45,7 +45,10 @@ def step_loop(
         recompute: whether to keep less for the gradients, and compute it again.
     """
     generator, discriminator = state.generator, state.discriminator
-    networks = _form(generator, strategy, recompute), discriminator and _form(discriminator, strategy, recompute)
+    networks = (
+        fastest_form(generator, strategy, recompute=recompute),
+        discriminator and fastest_form(discriminator, strategy, recompute=recompute),
+    )
 
     @tf.function
     def steps(batches: Iterator[Mapping[str, tf.Tensor]], first: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
@@ -61,6 +64,20 @@ def step_loop(
         return means.stack()
 
     return steps
+
+
+def fastest_form(model: keras.Model, strategy: tf.distribute.Strategy, *, recompute: bool = False) -> keras.Model:
+    """Returns a network in the form that is fastest on a strategy's devices, with the same variables.
+
+    Args:
+        model: a generator or discriminator of this package.
+        strategy: the one that it was made under.
+        recompute: whether to keep less for the gradients, and compute it again.
+    """
+    suits = convolutions.suits(model, strategy)
+    if recompute:
+        return recomputing(model, convolutions.twin_of if suits else lambda layer: layer)
+    return convolutions.accelerated(model) if suits else model
 
 
 def train_step(
@@ -130,7 +147,7 @@ def train_step(
             optimizer.apply(some if factor is None else [g / factor for g in some], rate)
         _keep_running_averages(state.generator, scope)
         if state.average is not None:
-            _average(generator, state.average, objective.ema)
+            _average(state.generator, state.average, objective.ema)
         return tf.no_op()
 
     if state.loss_scale is None:
@@ -141,14 +158,6 @@ def train_step(
         tf.cond(finite, lambda: update(scale), tf.no_op)
         state.loss_scale.update(finite)
     return tf.stack([d_loss, g_gan, g_l1])
-
-
-def _form(model: keras.Model, strategy: tf.distribute.Strategy, recompute: bool) -> keras.Model:
-    """Returns a network in the form to train it in, with the same variables."""
-    if recompute:
-        suits = convolutions.suits(model, strategy)
-        return recomputing(model, convolutions.twin_of if suits else lambda layer: layer)
-    return convolutions.accelerated(model) if convolutions.suits(model, strategy) else model
 
 
 def _judged(objective: ObjectiveConfig, image: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor] | tf.Tensor:

@@ -19,11 +19,11 @@ from tqdm import tqdm
 from pipelines import Preprocessing, encode
 from pipelines.build import evaluation_batches, training_batches
 from pipelines.spec import Source
-from tfpix2pix import checkpoint, convolutions, report
+from tfpix2pix import checkpoint, report
 from tfpix2pix.config import TrainConfig
 from tfpix2pix.run import History, Run, read_history
 from tfpix2pix.state import TrainState, save_generator
-from tfpix2pix.train_step import LOSS_NAMES, step_loop
+from tfpix2pix.train_step import LOSS_NAMES, fastest_form, step_loop
 
 SAMPLES = 6  # validation pairs on a sample sheet
 EVALUATED = 50  # validation pairs, at most, that the validation L1 is measured on
@@ -77,9 +77,7 @@ class Trainer:
         self.total_steps = config.run.total_steps(len(training.names), config.data.batch_size)
         self._interval = config.run.sample_interval(self.total_steps)
         self._signal: int | None = None
-        generator = state.best_generator
-        if convolutions.suits(generator, strategy):
-            generator = convolutions.accelerated(generator)
+        generator = fastest_form(state.best_generator, strategy)
         self._generate = tf.function(lambda image: generator(image, training=False))
         self.step, damaged = checkpoint.restore(run.checkpoints, state.named_variables())
         for line in damaged:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from pipelines.console import quieten_tensorflow
+from pipelines.console import progress, quieten_tensorflow
 from tfpix2pix.config import ConfigError
 
 if TYPE_CHECKING:
@@ -91,15 +91,12 @@ def translate(config: TranslateConfig) -> list[str]:
     Raises:
         ConfigError: if the model, the input or the output can't be used.
     """
-    from tqdm import tqdm
-
     from tfpix2pix.loading import open_model
 
     files = targets(config)
     model = open_model(config.model, noise=config.seeds != [None])
     failures = []
-    seconds = 0.5 if sys.stderr.isatty() else 60
-    for file, target in tqdm(files, desc="translating", unit="picture", mininterval=seconds, dynamic_ncols=True):
+    for file, target in progress(files, len(files), "translating"):
         if problem := _translate_file(model, file, target, config):
             failures.append(f"{file}: {problem}")
     return failures

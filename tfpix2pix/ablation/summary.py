@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tfpix2pix.ablation.tables import GROUND_TRUTH, Published, Table
 from tfpix2pix.evaluation.result import Figure, Result
+from tfpix2pix.report import aligned
 from tfpix2pix.run import write_atomically
 
 _LABELS = {"pixel_accuracy": "pixel acc.", "class_accuracy": "class acc.", "iou": "IoU"}
@@ -80,12 +81,7 @@ def text_table(rows: Sequence[Row]) -> str:
     header, lines = cells(rows)
     # A column's heading is broken in two, so that the table fits a terminal.
     heads = [_two_lines(head) for head in header]
-    table = [[head[0] for head in heads], [head[1] for head in heads], *lines]
-    widths = [max(len(line[column]) for line in table) for column in range(len(header))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(line))
-        for line in ([*zip(line, widths, strict=True)] for line in table)
-    )
+    return aligned([[head[0] for head in heads], [head[1] for head in heads], *lines])
 
 
 def markdown(table: Table, rows: Sequence[Row], about: Sequence[str]) -> str:

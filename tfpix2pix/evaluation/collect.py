@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +11,17 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from pipelines import DatasetError, Preprocessing, encode, open_dataset
+from pipelines import DatasetError, Preprocessing, encode
 from pipelines.build import evaluation_batches
+from pipelines.console import progress
 from pipelines.spec import Encoding, Source
 from tfpix2pix.config import ConfigError, DataConfig, TrainConfig, format_size
 from tfpix2pix.loading import Model, saved_model_of
+from tfpix2pix.metrics import segmentation
 from tfpix2pix.metrics.pictures import Pictures
 from tfpix2pix.run import Run
-from tfpix2pix.train import preprocessing
-
-_FAULTS_SHOWN = 50
+from tfpix2pix.train import listed, open_data, preprocessing
 
 
 @dataclass(frozen=True)
@@ -101,14 +99,7 @@ def open_pairs(data: DataConfig, split: str, model: Model, most: int = 0) -> Pai
     """
     kinds = {model.input_encoding.kind, model.target_encoding.kind}
     data = dataclasses.replace(data, one_hot="labels" in kinds)
-    sources = open_dataset(
-        data.dataset,
-        data.data_dir,
-        size=data.image_size,
-        task=data.task,
-        one_hot=data.one_hot,
-        leave_out=data.leave_out,
-    )
+    sources = open_data(data)
     if split not in sources:
         raise DatasetError(f"{data.dataset} has no split {split!r}. It has: {', '.join(sources)}")
     source, prepared = sources[split], preprocessing(dataclasses.replace(TrainConfig(), data=data))
@@ -160,9 +151,7 @@ def class_maps(pairs: Pairs, side: str) -> Any:
     one_hot = dataclasses.replace(pairs.preprocessing, one_hot=True)
     maps = []
     for batch in _batches(pairs.source, one_hot, pairs.indices, "reading labels"):
-        channels = batch[side][0]
-        # The bars of --resize=pad are of no class.
-        maps.append(tf.where(tf.reduce_max(channels, -1) > 0, tf.argmax(channels, -1), 255).numpy().astype(np.uint8))
+        maps.append(segmentation.class_maps(batch[side])[0].numpy().astype(np.uint8))
     return np.stack(maps)
 
 
@@ -171,18 +160,11 @@ def evenly(count: int, most: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)).tolist()
 
 
-def progress(items: Any, total: int, name: str, unit: str = "picture") -> Any:
-    """Returns the items behind a bar, which a log file sees once a minute."""
-    seconds = 0.5 if sys.stderr.isatty() else 60
-    return tqdm(items, total=total, desc=name, unit=unit, mininterval=seconds, dynamic_ncols=True)
-
-
 def _batches(source: Source, prepared: Preprocessing, indices: Sequence[int], name: str) -> Iterator[Any]:
     try:
         yield from progress(evaluation_batches(source, prepared, indices=indices), len(indices), name)
     except tf.errors.OpError as error:  # of the input pipeline, which doesn't know the file
-        faults = source.faults()
-        shown = "".join(f"\n  {line}" for line in faults[:_FAULTS_SHOWN]) or f" {error.message}"
+        shown = listed(source.faults()) or f" {error.message}"
         raise DatasetError(
             f"Pictures can't be read:{shown}\nMend them, or let `python -m pipelines.inspect --fix-list=FILE` list "
             "them and leave them out with --leave-out=FILE."

@@ -11,15 +11,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipelines import DatasetError, available, cityscapes, open_dataset
+from pipelines import DatasetError, available, cityscapes
+from pipelines.console import progress
 from pipelines.datasets.cityscapes import ids_file
 from pipelines.spec import Encoding
 from tfpix2pix.config import ConfigError
-from tfpix2pix.evaluation.collect import Collected, Pairs, class_maps, progress
+from tfpix2pix.evaluation.collect import Collected, Pairs, class_maps
 from tfpix2pix.metrics import scores, segmentation
 from tfpix2pix.metrics.pictures import Classes
 from tfpix2pix.metrics.recogniser import Recogniser
 from tfpix2pix.metrics.segmentation import Matrices
+from tfpix2pix.train import open_data
 
 _AT_ONCE = 4  # pictures
 _NAMES_SHOWN = 4
@@ -51,7 +53,7 @@ def with_palettes(pairs: Pairs, split: str) -> Pairs:
     if data.task != "pairs" or data.dataset in available() or any(side.palette for side in pairs.source.sides):
         return pairs
     try:
-        sources = open_dataset(data.dataset, size=data.image_size, one_hot=True, leave_out=data.leave_out)
+        sources = open_data(dataclasses.replace(data, one_hot=True))
     except DatasetError:  # there are none
         return pairs
     return dataclasses.replace(pairs, source=sources[split])

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tfpix2pix.evaluation.collect import Collected, progress
+from pipelines.console import progress
+from tfpix2pix.evaluation.collect import Collected
 from tfpix2pix.evaluation.result import Figure, Score
 from tfpix2pix.metrics import bootstrap, frechet, histograms, pixel, segmentation
 from tfpix2pix.metrics.features import FeatureNetwork

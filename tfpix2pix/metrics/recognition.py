@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from pipelines import DatasetError, Preprocessing, open_dataset
 from pipelines.build import evaluation_batches, training_batches
+from pipelines.console import progress
 from pipelines.spec import RGB, Encoding, Source
 from tfpix2pix import devices
 from tfpix2pix.config import ConfigError
@@ -90,8 +89,8 @@ def evaluate(model: keras.Model, source: Source, preprocessing: Preprocessing) -
     recognise = _classifier(model)
     total = np.zeros((model.output_shape[-1], model.output_shape[-1] + 1), np.int64)
     batches = evaluation_batches(source, preprocessing, batch_size=_SCORED)
-    for batch in _bar(batches, -(-len(source.names) // _SCORED), "scoring"):
-        truth = _class_map(batch["target"]).numpy()
+    for batch in progress(batches, -(-len(source.names) // _SCORED), "scoring", "batch"):
+        truth = segmentation.class_maps(batch["target"]).numpy()
         total += segmentation.confusion(truth, recognise(batch["input"]).numpy(), len(total)).sum(axis=0)
     return segmentation.scores(total)
 
@@ -167,7 +166,7 @@ def _fit(model: keras.Model, source: Source, preprocessing: Preprocessing, confi
 
     @tf.function
     def step(photos: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        truth = _class_map(target)
+        truth = segmentation.class_maps(target)
         counted = truth != segmentation.IGNORED
         with tf.GradientTape() as tape:
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
@@ -187,7 +186,7 @@ def _fit(model: keras.Model, source: Source, preprocessing: Preprocessing, confi
         stop=config.steps * config.batch_size,
         memory=_KEPT_BYTES,
     )
-    bar = _bar(batches, config.steps, "training")
+    bar = progress(batches, config.steps, "training", "batch")
     for number, batch in enumerate(bar, start=1):
         loss = step(batch["input"], batch["target"])
         if number % _LOOK_EVERY == 0 or number == config.steps:
@@ -197,17 +196,6 @@ def _fit(model: keras.Model, source: Source, preprocessing: Preprocessing, confi
                     f"The loss is {value} by step {number}. A smaller --learning-rate helps; nothing was written."
                 )
             bar.set_postfix_str(f"cross-entropy {value:.3f}", refresh=False)
-
-
-def _bar(batches: tf.data.Dataset, total: int, name: str) -> Any:
-    seconds = 0.5 if sys.stderr.isatty() else 60
-    return tqdm(batches, total=total, desc=name, unit="batch", mininterval=seconds, dynamic_ncols=True)
-
-
-def _class_map(channels: tf.Tensor) -> tf.Tensor:
-    """Turns one channel a class, 1 or -1 `(B, H, W, classes)`, into int32 class maps; 255 where none is 1."""
-    classes = tf.argmax(channels, axis=-1, output_type=tf.int32)
-    return tf.where(tf.reduce_max(channels, axis=-1) > 0, classes, segmentation.IGNORED)
 
 
 def _classifier(model: keras.Model) -> Any:

@@ -47,6 +47,15 @@ class SegmentationScores:
         }
 
 
+def class_maps(channels: tf.Tensor) -> tf.Tensor:
+    """Turns one channel a class, 1 or -1 `(B, H, W, classes)`, into int32 `(B, H, W)`; 255 where none is 1.
+
+    None is where bars were added (`--resize=pad`).
+    """
+    classes = tf.argmax(channels, axis=-1, output_type=tf.int32)
+    return tf.where(tf.reduce_max(channels, axis=-1) > 0, classes, IGNORED)
+
+
 def confusion(truth: Classes, predicted: Classes, classes: int) -> Matrices:
     """Counts pixels by true and predicted class, for each picture. Sum over axis 0 to add pictures up.
 

@@ -114,7 +114,7 @@ def translate(connection: Connection, jobs: Sequence[tuple[Path, Path]], paralle
     Returns:
         One line for each picture that could not be translated: its name and the server's message.
     """
-    from tqdm import tqdm
+    from pipelines.console import progress
 
     gone = threading.Event()
 
@@ -131,11 +131,10 @@ def translate(connection: Connection, jobs: Sequence[tuple[Path, Path]], paralle
 
     if not jobs:
         return []
-    seconds = 0.5 if sys.stderr.isatty() else 60
     with ThreadPoolExecutor(parallel) as pool:
         futures = [pool.submit(one, file, target) for file, target in jobs]
         try:
-            for _ in tqdm(as_completed(futures), "translating", len(futures), unit="picture", mininterval=seconds):
+            for _ in progress(as_completed(futures), len(futures), "translating"):
                 pass
         finally:
             pool.shutdown(cancel_futures=True)  # where Ctrl-C ends the wait
