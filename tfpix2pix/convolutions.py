@@ -130,12 +130,8 @@ def single_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Grad
     flat, taps = tf.reshape(x, (-1, channels)), tf.reshape(kernel, (16, channels))
     parts = tf.reshape(tf.matmul(flat, taps, transpose_b=True), (batch, height, width, 16))
     places = [(row, column) for row in range(4) for column in range(4)]
-    output = tf.add_n(
-        [
-            parts[:, row : row + height - 3, column : column + width - 3, tap : tap + 1]
-            for tap, (row, column) in enumerate(places)
-        ]
-    )
+    size = (-1, height - 3, width - 3, 1)
+    output = tf.add_n([tf.slice(parts, (0, row, column, tap), size) for tap, (row, column) in enumerate(places)])
 
     def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         shifted = tf.concat(
@@ -169,10 +165,11 @@ def _by_taps(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
     def halves(taps: tf.Tensor, axis: int) -> tuple[tf.Tensor, tf.Tensor]:
         # Output row 2i reads tap 1 of input row i, and tap 3 of i - 1; row 2i + 1 reads tap 2 of i, and tap 0 of i + 1.
-        none = [[0, 0]] * (taps.shape.rank - 1)
+        zeroth, first, second, third = tf.unstack(taps)
+        none = [[0, 0]] * first.shape.rank
         above, below = ([*none[:axis], one, *none[axis + 1 :]] for one in ([1, 0], [0, 1]))
-        first, last = ([slice(None)] * axis + [one] for one in (slice(None, -1), slice(1, None)))
-        return taps[1] + tf.pad(taps[3][first], above), taps[2] + tf.pad(taps[0][last], below)
+        but_first, but_last = ([slice(None)] * axis + [one] for one in (slice(1, None), slice(None, -1)))
+        return first + tf.pad(third[but_last], above), second + tf.pad(zeroth[but_first], below)
 
     quarters = [half for rows in halves(taps, 3) for half in halves(rows, 3)]
     phases = tf.transpose(tf.stack(quarters), (2, 3, 4, 0, 1))
@@ -237,9 +234,10 @@ def _columns(large: tf.Tensor) -> tf.Tensor:
     padded = tf.pad(tf.transpose(large, (3, 0, 1, 2)), [[0, 0], [0, 0], [1, 1], [1, 1]])
     # Every second row and column, so that each tap reads a plain window.
     halved = tf.reshape(padded, (channels, batch, height // 2 + 1, 2, width // 2 + 1, 2))
-    halved = tf.transpose(halved, (3, 5, 0, 1, 2, 4))
+    phases = [tf.unstack(rows) for rows in tf.unstack(tf.transpose(halved, (3, 5, 0, 1, 2, 4)))]
+    size = (-1, -1, height // 2, width // 2)
     windows = [
-        halved[row % 2, column % 2, :, :, row // 2 :, column // 2 :][:, :, : height // 2, : width // 2]
+        tf.slice(phases[row % 2][column % 2], (0, 0, row // 2, column // 2), size)
         for row in range(4)
         for column in range(4)
     ]
