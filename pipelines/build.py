@@ -22,6 +22,7 @@ def training_batches(
     seed: int,
     start: int = 0,
     stop: int | None = None,
+    share: tuple[int, int] = (1, 1),
     memory: int = 0,
 ) -> tf.data.Dataset:
     """Returns the training stream from example `start` to `stop` (`None`: endless).
@@ -36,17 +37,21 @@ def training_batches(
         seed: of order, crops and mirroring.
         start: first example, counted from the start of the run.
         stop: one past the last example.
+        share: of every so many examples (the second number) the first few, for one of several machines; `start` is then
+            its own first one.
         memory: bytes that may be used to keep all pairs, read and enlarged, so that this is done once and not once an
             epoch; where they don't fit, none are kept. The stream is the same either way.
     """
     count = len(source.names)
+    taken, step = share
     names = tf.constant(source.names)
     enlarged, size = preprocessing.enlarged, preprocessing.size
     load = _loader(source, preprocessing, enlarged)
     keep = _bytes(source, preprocessing) <= memory and (stop is None or stop - start >= count)
     windows = _kept(load, count, size) if keep else lambda index, offset: _cropped(load(index), offset, size)
 
-    def example(number: tf.Tensor) -> dict[str, tf.Tensor]:
+    def example(own: tf.Tensor) -> dict[str, tf.Tensor]:
+        number = start + own // taken * step + own % taken
         index = ops.shuffled_index(number, count, seed)
         offset, mirrored = ops.jitter_numbers(number, seed, enlarged, size)
         mirrored = tf.logical_and(mirrored, preprocessing.mirror)
@@ -54,7 +59,7 @@ def training_batches(
         image, target = (ops.mirror(side, mirrored) for side in windows(index, offset))
         return {"input": image, "target": target, "name": names[index], "hole": _hole(preprocessing, number, seed)}
 
-    numbers = tf.data.Dataset.range(start, tf.int64.max if stop is None else stop)
+    numbers = tf.data.Dataset.range(tf.int64.max if stop is None else -(-(stop - start) // step) * taken)
     return _batched(numbers, example, preprocessing, source, batch_size, drop_remainder=True)
 
 

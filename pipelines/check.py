@@ -22,8 +22,9 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from pipelines import decode, download, probe
+from pipelines import arrays, decode, download, probe
 from pipelines.files import write_atomically
+from pipelines.pillow import open_picture
 from pipelines.spec import MAX_PIXELS, RGB, Encoding
 
 VERSION = 1  # of what the check means: results of another version are not believed
@@ -94,7 +95,14 @@ def inspect(file: Path, encoding: Encoding = RGB) -> _Found:
         file: a picture of any kind that `decode.read` reads.
         encoding: what it is to be read as.
     """
-    return _verdict(_looked_into(file, encoding), next(_decoded([file], encoding)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # said by our own limit
+        header = _looked_into(file, encoding)
+    try:  # not by tf.data, which would take a quarter of a second to set up
+        height, width = _size_graph(encoding.channels, encoding.bits)(os.fsencode(file)).numpy()
+    except decode.ERRORS:
+        return _verdict(header, None)
+    return _verdict(header, (int(width), int(height)))
 
 
 def _verdict(header: _Found, decoded: tuple[int, int] | None) -> _Found:
@@ -115,6 +123,8 @@ def _looked_into(file: Path, encoding: Encoding) -> _Found:
         return size, error.strerror if error.errno is not None else "not a picture that can be read"
     except ValueError as error:
         return size, str(error)
+    except Exception:  # Pillow's readers raise anything on broken files
+        return size, "not a picture that can be read"
     return size, _unfit(size, channels, bits, encoding)
 
 
@@ -123,10 +133,10 @@ def _header(file: Path) -> tuple[tuple[int, int], int, int]:
     if file.stat().st_size == 0:
         raise ValueError("empty (0 bytes)")
     if file.suffix.lower() in decode.ARRAYS:
-        image = decode.array_from_bytes(file.read_bytes())
+        image = arrays.from_bytes(file.read_bytes())
         height, width, channels = image.shape
         return (width, height), channels, 8 * image.dtype.itemsize
-    with Image.open(file) as header:
+    with open_picture(file) as header:
         size = header.size
     return size, *probe.channels_and_bits(file)
 
@@ -155,7 +165,7 @@ def _decoded(files: Sequence[Path], encoding: Encoding) -> Iterator[tuple[int, i
         try:
             height, width = next(sizes).numpy()
             yield int(width), int(height)
-        except tf.errors.OpError:  # its message is TensorFlow's inner life; the iterator goes on with the next file
+        except decode.ERRORS:  # the message is TensorFlow's inner life; the iterator goes on with the next file
             yield None
 
 

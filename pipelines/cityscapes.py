@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipelines.spec import Colour, DatasetError
+from pipelines.spec import MAX_PIXELS, Colour, DatasetError
 
+_MOST_BYTES = 100_000_000  # of a file; the official ones have up to 3 MB
 IGNORED = 255  # train id of what isn't scored
 
 
@@ -106,7 +107,10 @@ class Member:
         """Returns what is in it; zips stay open until `close_zips`, since opening the official ones takes a while."""
         if self.container.is_dir():
             return (self.container / self.name).read_bytes()
-        return _open_zip(self.container).read(self.name)
+        archive = _open_zip(self.container)
+        if archive.getinfo(self.name).file_size > _MOST_BYTES:  # a few kilobytes can unpack to gigabytes
+            raise ValueError(f"more than {_MOST_BYTES // 1_000_000} MB")
+        return archive.read(self.name)
 
 
 @functools.lru_cache(maxsize=4)
@@ -172,7 +176,7 @@ def _members(container: Path, part: Part) -> dict[tuple[str, str], Member]:
         for name, changed in _listed(container, part):
             if match := official.fullmatch(name):
                 found[match[1], match[3]] = Member(container, name, changed)
-    except (zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # the reader of zips raises anything on broken ones
         raise DatasetError(f"{container} can't be read; if it was cut off, download it again. ({error})") from error
     return found
 
@@ -237,6 +241,8 @@ def area_mean(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 def _read(member: Member, mode: str) -> Image.Image:
     try:
         with Image.open(io.BytesIO(member.read()), formats=["PNG"]) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise ValueError(f"more than {MAX_PIXELS // 1_000_000} megapixels")
             picture.load()
     except Exception as error:  # readers of zips and of pictures raise anything on broken files
         reason = (

@@ -7,17 +7,19 @@ Against what TensorFlow does by itself: transparent pixels are composited on whi
 from __future__ import annotations
 
 import functools
-import io
+import math
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
+from pipelines import arrays
 from pipelines.spec import MAX_PIXELS, RGB, Encoding
 
 ARRAYS = (".tif", ".tiff", ".npy")  # what TensorFlow can't read
+# What TensorFlow raises of a broken picture; the second where its message would quote the bytes.
+ERRORS = (tf.errors.OpError, UnicodeDecodeError)
 _ORIENTATION = 0x0112
+_EXTENSIONS = 64  # of a GIF before its first picture
 
 
 def decode(data: tf.Tensor, encoding: Encoding = RGB, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
@@ -74,7 +76,7 @@ def _reader(encoding: Encoding) -> Any:
             # As numbers: of a string, the zeros at its end would be lost on the way to Python.
             numbers = tf.io.decode_raw(data, tf.uint8)
             return tf.numpy_function(
-                lambda raw: _read_array(raw.tobytes(), encoding), [numbers], _dtype(encoding), stateful=False
+                lambda raw: arrays.read(raw.tobytes(), encoding), [numbers], _dtype(encoding), stateful=False
             )
 
         picture = encoding.channels in (1, 3)
@@ -82,62 +84,6 @@ def _reader(encoding: Encoding) -> Any:
         return tf.ensure_shape(image, (None, None, encoding.channels))
 
     return tf.function(read_file, input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
-
-
-def array_from_bytes(data: bytes) -> npt.NDArray[Any]:
-    """Decodes a TIFF or NPY file to `(H, W, C)` of its own dtype; nothing pickled is loaded.
-
-    Raises:
-        ValueError: if it is no picture of uint8 or uint16.
-    """
-    if data[:6] == b"\x93NUMPY":
-        image = np.load(io.BytesIO(data), allow_pickle=False)
-    else:
-        import tifffile
-
-        try:
-            with tifffile.TiffFile(io.BytesIO(data)) as file:
-                page = file.pages.first
-                if np.prod(page.shape, dtype=float) > 4 * MAX_PIXELS:
-                    raise ValueError(f"a picture of more than {MAX_PIXELS // 1_000_000} megapixels")
-                image = page.asarray()
-                axes = page.axes
-        except (tifffile.TiffFileError, KeyError, IndexError, TypeError) as error:
-            raise ValueError("not a TIFF file that can be read") from error
-        if image.ndim == 3 and axes.endswith("YX"):  # planes one after the other
-            image = np.moveaxis(image, 0, -1)
-    if image.ndim == 2:
-        image = image[..., np.newaxis]
-    if image.dtype == bool:
-        image = image.astype(np.uint8) * 255
-    if image.ndim != 3 or image.dtype not in (np.uint8, np.uint16) or 0 in image.shape:
-        raise ValueError(
-            f"an array of shape {image.shape} and type {image.dtype}, not (H, W) or (H, W, C) of uint8 or uint16"
-        )
-    return image
-
-
-def _read_array(data: bytes, encoding: Encoding) -> npt.NDArray[Any]:
-    image = array_from_bytes(data)
-    dtype = np.uint16 if encoding.bits == 16 else np.uint8
-    if image.dtype == np.uint8 and dtype == np.uint16:
-        image = image.astype(np.uint16) * 257
-    elif image.dtype == np.uint16 and dtype == np.uint8:
-        image = (image >> 8).astype(np.uint8)
-    if image.shape[-1] == 1 and encoding.channels == 3:
-        image = np.repeat(image, 3, axis=-1)
-    if image.shape[-1] == 4 and encoding.channels == 3:
-        image = composite(image)
-    if image.shape[-1] != encoding.channels:
-        raise ValueError(f"{image.shape[-1]} channels, not {encoding.channels}")
-    return np.ascontiguousarray(image)
-
-
-def composite(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Puts an RGBA array on white, rounded as the graph does."""
-    scale = np.float32(np.iinfo(image.dtype).max)
-    colour, alpha = image[..., :3].astype(np.float32), image[..., 3:].astype(np.float32) / scale
-    return (colour * alpha + scale * (1 - alpha) + np.float32(0.5)).astype(image.dtype)
 
 
 def _decode_jpeg(data: tf.Tensor, head: tf.Tensor, encoding: Encoding, max_pixels: int) -> tf.Tensor:
@@ -169,9 +115,12 @@ def _decode_png(data: tf.Tensor, head: tf.Tensor, encoding: Encoding, max_pixels
 
 
 def _decode_other(data: tf.Tensor, head: tf.Tensor, encoding: Encoding, max_pixels: int) -> tf.Tensor:
+    is_gif = tf.equal(tf.strings.substr(data, 0, 3), b"GIF")
+    data, *frame = tf.cond(is_gif, lambda: _first_frame(data), lambda: (data, tf.constant(0), tf.constant(0)))
     size = tf.cast(head, tf.int64)
-    is_webp = tf.equal(tf.strings.substr(data, 8, 4), b"WEBP")
-    kind = tf.strings.substr(data, 12, 4)
+    start = tf.strings.substr(data, 0, 64) + b"\0" * 64  # a shorter file has no place 8
+    is_webp = tf.equal(tf.strings.substr(start, 8, 4), b"WEBP")
+    kind = tf.strings.substr(start, 12, 4)
     has_alpha = (is_webp & tf.equal(kind, b"VP8X") & (size[20] // 16 % 2 == 1)) | (
         is_webp & tf.equal(kind, b"VP8L") & (size[24] // 16 % 2 == 1)
     )
@@ -192,10 +141,7 @@ def _decode_other(data: tf.Tensor, head: tf.Tensor, encoding: Encoding, max_pixe
                 ),
             ),
             (is_webp, lambda: (size[28] + 256 * (size[29] % 64), size[26] + 256 * (size[27] % 64))),
-            (
-                tf.equal(tf.strings.substr(data, 0, 3), b"GIF"),
-                lambda: (size[8] + 256 * size[9], size[6] + 256 * size[7]),
-            ),
+            (is_gif, lambda: (tf.cast(frame[0], tf.int64), tf.cast(frame[1], tf.int64))),
         ],
         # BMP: four bytes each, the height may be negative (rows from the top).
         default=lambda: (
@@ -204,19 +150,53 @@ def _decode_other(data: tf.Tensor, head: tf.Tensor, encoding: Encoding, max_pixe
         ),
     )
     with tf.control_dependencies([_check_pixels(height, width, max_pixels)]):
-        rgba = tf.cond(
+        return tf.cond(
             has_alpha,
-            lambda: tf.image.decode_image(data, channels=4, expand_animations=False),
-            lambda: _opaque(tf.image.decode_image(data, channels=3, expand_animations=False)),
+            lambda: _on_white(_decode_any(data, 4, encoding), encoding),
+            lambda: _opaque(_decode_any(data, 3, encoding), encoding),
         )
-    rgba = tf.ensure_shape(rgba, (None, None, 4))
-    if encoding.bits == 16:
-        rgba = tf.cast(rgba, tf.uint16) * 257
-    return _on_white(rgba, encoding)
 
 
-def _opaque(image: tf.Tensor) -> tf.Tensor:
-    return tf.concat([image, tf.fill(tf.concat([tf.shape(image)[:2], [1]], 0), tf.constant(255, tf.uint8))], -1)
+def _decode_any(data: tf.Tensor, channels: int, encoding: Encoding) -> tf.Tensor:
+    image = tf.image.decode_image(data, channels=channels, expand_animations=False)
+    image = tf.ensure_shape(image, (None, None, channels))
+    return image if encoding.bits == 8 else tf.cast(image, tf.uint16) * 257
+
+
+def _first_frame(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns a GIF without what follows its first picture, and that picture's height and width.
+
+    TensorFlow would unpack all pictures of an animation, and believe the size that each of them says it has.
+    """
+    numbers = tf.cast(tf.io.decode_raw(data + b"\0" * 16, tf.uint8), tf.int32)
+    count = tf.size(numbers) - 16
+    # Data comes in blocks, each behind its length, up to one of length 0. Where they end is found from all places at
+    # once, in steps that double: one block after the other would take seconds for a large file.
+    ends = tf.range(count + 16)
+    ends = tf.minimum(tf.where(numbers > 0, ends + numbers + 1, ends), count + 15)
+    doublings = tf.cast(tf.math.ceil(tf.math.log(tf.cast(count + 16, tf.float32)) / math.log(2)), tf.int32)
+    _, ends = tf.while_loop(
+        lambda step, _: step < doublings, lambda step, ends: (step + 1, tf.gather(ends, ends)), (0, ends)
+    )
+
+    def behind_colours(at: tf.Tensor, flags: tf.Tensor) -> tf.Tensor:
+        return tf.minimum(at + tf.where(flags >= 128, 3 * 2 ** (flags % 8 + 1), 0), count)
+
+    at = behind_colours(13, numbers[10])
+    (at,) = tf.while_loop(
+        lambda at: tf.equal(numbers[at], 0x21),
+        lambda at: (tf.minimum(ends[at + 2] + 1, count),),
+        (at,),
+        maximum_iterations=_EXTENSIONS,
+    )
+    end = ends[behind_colours(at + 10, numbers[at + 9]) + 1]
+    checks = [
+        tf.debugging.assert_equal(numbers[at], 0x2C, "a GIF file without a picture"),
+        tf.debugging.assert_less(end, count, "a GIF file that is cut off"),
+    ]
+    with tf.control_dependencies(checks):
+        first = tf.strings.substr(data, 0, end + 1) + b";"
+    return first, numbers[at + 7] + 256 * numbers[at + 8], numbers[at + 5] + 256 * numbers[at + 6]
 
 
 def _on_white(rgba: tf.Tensor, encoding: Encoding) -> tf.Tensor:
@@ -224,9 +204,17 @@ def _on_white(rgba: tf.Tensor, encoding: Encoding) -> tf.Tensor:
     values = tf.cast(rgba, tf.float32)
     alpha = values[..., 3:] / scale
     colour = values[..., :3] * alpha + scale * (1 - alpha)
-    if encoding.channels == 1:
-        colour = tf.reduce_sum(colour * [0.299, 0.587, 0.114], axis=-1, keepdims=True)
-    return tf.cast(colour + 0.5, _dtype(encoding))
+    return tf.cast((_luma(colour) if encoding.channels == 1 else colour) + 0.5, _dtype(encoding))
+
+
+def _opaque(rgb: tf.Tensor, encoding: Encoding) -> tf.Tensor:
+    if encoding.channels == 3:
+        return rgb
+    return tf.cast(_luma(tf.cast(rgb, tf.float32)) + 0.5, _dtype(encoding))
+
+
+def _luma(rgb: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(rgb * [0.299, 0.587, 0.114], axis=-1, keepdims=True)
 
 
 def _check_pixels(height: tf.Tensor, width: tf.Tensor, limit: int) -> tf.Operation:
@@ -239,7 +227,7 @@ def _check_pixels(height: tf.Tensor, width: tf.Tensor, limit: int) -> tf.Operati
 def _orientation(data: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
     """Returns the orientation 1 to 8 that stands in a JPEG's EXIF block, 1 where it can't be found."""
     start = tf.where(tf.equal(head[6], 69), 12, 30)  # of the TIFF header behind "Exif\0\0"
-    block = tf.io.decode_raw(tf.strings.substr(data, start, 4096) + b"\0" * 16, tf.uint8)
+    block = tf.io.decode_raw(tf.strings.substr(data + b"\0" * 16, start, 4096) + b"\0" * 16, tf.uint8)
     block = tf.cast(block, tf.int32)
     little = tf.equal(block[0], 73)  # "II", not "MM"
 

@@ -9,6 +9,7 @@ silently, and follows links inside the archive; so the archive is checked here b
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import os
 import pathlib
@@ -21,6 +22,8 @@ from typing import Any
 # The archive, its unpacked copy and as much again to spare.
 SPACE_FACTOR = 3
 REACH_SECONDS = 20.0
+_MOST_MEMBERS = 1_000_000  # the largest data set has 138,767
+_MOST_AT_ONCE = 2**20
 
 
 class DownloadError(OSError):
@@ -169,9 +172,17 @@ def _check_archive(archive: pathlib.Path, name: str) -> None:
 
     Reading to the end also finds a cut or damaged archive (`EOFError`, `OSError`, `tarfile.TarError`, `zlib.error`).
     """
-    has_train = False
-    with tarfile.open(archive) as members:
-        for member in members:
+    has_train, unpacked, free = False, 0, shutil.disk_usage(archive.parent).free
+    with _Wary(archive) as packed, tarfile.open(fileobj=packed, mode="r:") as members:
+        for number, member in enumerate(members, 1):
+            unpacked += member.size
+            if unpacked > free:  # said before that much is read
+                raise DownloadError(
+                    f"The archive is refused, it would unpack to {unpacked / 1e6:,.0f} MB or more, and the disk has"
+                    f" {free / 1e6:,.0f} MB free"
+                )
+            if number > _MOST_MEMBERS:
+                raise DownloadError(f"The archive is refused, it has more than {_MOST_MEMBERS:,} members")
             path = member.name.replace("\\", "/")
             if path.startswith("/") or re.match(r"[A-Za-z]:", path) or ".." in path.split("/"):
                 raise DownloadError(f"The archive is refused, its member {member.name!r} would be written outside")
@@ -179,10 +190,20 @@ def _check_archive(archive: pathlib.Path, name: str) -> None:
                 raise DownloadError(f"The archive is refused, its member {member.name!r} is a link or a special file")
             has_train |= member.isfile() and path.removeprefix("./").startswith(f"{name}/train/")
         # What follows the last member has the check sum of gzip.
-        while members.fileobj is not None and members.fileobj.read(2**20):
+        while packed.read(_MOST_AT_ONCE):
             pass
     if not has_train:
         raise DownloadError(f"The archive is refused, it has no files in {name}/train/")
+
+
+class _Wary(gzip.GzipFile):
+    """Won't read much at once: but for the members' contents, tarfile holds what it reads, such as a name of 1 GB."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Reads up to `_MOST_AT_ONCE` bytes."""
+        if size is None or not 0 <= size <= _MOST_AT_ONCE:
+            raise DownloadError("The archive is refused, it has a name or a comment that is too long")
+        return super().read(size)
 
 
 def _check_space(directory: pathlib.Path, archive_bytes: int | None) -> None:

@@ -67,14 +67,13 @@ def _inspect(flags: argparse.Namespace, preprocessing: Preprocessing) -> int:
         leave_out=flags.leave_out,
     )
     # Imported here: it loads TensorFlow, which takes seconds and isn't needed to refuse a flag.
-    import tensorflow as tf
-
+    from pipelines.decode import ERRORS
     from pipelines.inspection import measure, page
 
     try:
         measured = measure.measure(sources, preprocessing, most=flags.pairs, seed=flags.seed)
-    except tf.errors.OpError as error:
-        raise DatasetError(f"A pair can't be read, though its file looks sound: {error.message}") from error
+    except ERRORS as error:
+        raise DatasetError(f"A pair can't be read, though its file looks sound: {error}") from error
     report = {
         "program": PROGRAM,
         "dataset": flags.dataset,

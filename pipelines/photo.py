@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from pipelines.pillow import open_picture
 from pipelines.spec import MAX_PIXELS, Preprocessing
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -34,7 +35,7 @@ def shrink(size: tuple[int, int], photo: Path, target: Path) -> None:
         OSError: if `target` can't be written.
     """
     try:
-        with Image.open(photo) as file:
+        with open_picture(photo) as file:
             picture = _opened(file, Preprocessing(*size).enlarged)
             is_as_it_was = picture is file and _FORMATS[target.suffix] == file.format
     except Exception as error:  # Pillow's readers raise anything on broken files

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from pipelines import decode
-from pipelines.spec import RGB, Encoding
+from pipelines import arrays, decode
+from pipelines.pillow import open_picture
+from pipelines.spec import MAX_PIXELS, RGB, Encoding
 
 _LOOKED_INTO = 64  # files, evenly spread, whose headers stand for all
 _GREY = {"1", "L", "I;16", "I;16B", "I", "F"}
@@ -24,10 +27,8 @@ def encoding_of(files: Sequence[Path]) -> Encoding:
     """
     found = []
     for file in [files[index] for index in np.unique(np.linspace(0, len(files) - 1, _LOOKED_INTO).astype(int))]:
-        try:
+        with contextlib.suppress(Exception):  # Pillow's readers raise anything on broken files
             found.append(channels_and_bits(file))
-        except (OSError, ValueError):
-            continue
     if not found:
         return RGB
     return Encoding(channels=max(channels for channels, _ in found), bits=max(bits for _, bits in found))
@@ -39,16 +40,17 @@ def channels_and_bits(file: Path) -> tuple[int, int]:
     Raises:
         OSError: if it can't be opened as a picture.
         ValueError: if it is an array of another kind than uint8 or uint16.
+        Exception: of Pillow's own, on a broken file.
     """
     if file.suffix.lower() in decode.ARRAYS:
-        image = decode.array_from_bytes(file.read_bytes())
+        image = arrays.from_bytes(file.read_bytes())
         channels = image.shape[-1]
         if file.suffix.lower() != ".npy" and channels == 4:  # a TIFF's fourth is taken as alpha
             channels = 3
         return channels, 8 * image.dtype.itemsize
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # nothing is decoded here
-        with Image.open(file) as picture:
+        with open_picture(file) as picture:
             mode = picture.mode
             bits = 8
             if picture.format == "PNG":
@@ -67,17 +69,27 @@ def with_palette(encoding: Encoding, files: Sequence[Path], most: int = 64) -> E
     """
     if encoding.channels != 3 or encoding.bits != 8:
         return encoding
-    colours: set[int] = set()
+    colours: set[Any] = set()
     for file in files:
         try:
-            with Image.open(file) as picture:
-                rgb = np.asarray(picture.convert("RGB"), np.uint32)
-        except OSError:
+            counts = _colours(file, most)
+        except Exception:  # Pillow's readers raise anything on broken files
             continue
-        colours |= set(np.unique(rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]).tolist())
+        if counts is None:  # more than that in this picture alone
+            return encoding
+        colours |= {colour for _, colour in counts}
         if len(colours) > most:
             return encoding
     if len(colours) < 2:
         return encoding
-    palette = tuple((value >> 16, value >> 8 & 255, value & 255) for value in sorted(colours))
-    return dataclasses.replace(encoding, palette=palette)
+    return dataclasses.replace(encoding, palette=tuple(sorted(colours)))
+
+
+def _colours(file: Path, most: int) -> Any:
+    """Returns (count, colour) of each colour of a picture, or `None` if there are more than `most`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # said by our own limit
+        with open_picture(file) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise ValueError("too large")
+            return picture.convert("RGB").getcolors(most)

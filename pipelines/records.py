@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ import tensorflow as tf
 from pipelines.spec import SPLITS, DatasetError, Encoding, Source
 
 INFO = "dataset_info.json"  # of any folder that tensorflow-datasets has prepared
+_FEATURES = "features.json"  # beside it
 _PLAIN = (1, 3)  # channels that PNG keeps as they are
 _COMPRESSION = 1  # of 9: five times as fast as the default of 6, and an eighth larger
 _AGAIN = "Prepare it with `python -m pipelines.prepare_tfds`."
@@ -54,6 +56,10 @@ class Prepared:
         values = tf.io.parse_single_example(record, specification)
         pictures = [_decoded(values, name, side) for name, side in stored.items()]
         return pictures[0], pictures[-1]
+
+    def files(self) -> list[tuple[Path, ...]]:
+        """Returns none: many pairs lie in one file."""
+        return []
 
     def faults(self) -> list[str]:
         """Names files that are missing, cut off, or have another number of records; their pictures aren't decoded."""
@@ -162,9 +168,23 @@ def _builder(root: Path) -> Any:
             " comes with tensorflow-datasets there. Elsewhere train on the folder of pictures itself."
         ) from error
     try:
+        _check_classes(json.loads((root / _FEATURES).read_text(encoding="utf-8")), root / _FEATURES)
         return tfds.builder_from_directory(os.fspath(root))
+    except DatasetError:
+        raise
     except Exception as error:  # TFDS raises its own errors, those of JSON, of protos and of files
         raise DatasetError(f"{root / INFO} can't be read ({type(error).__name__}: {error}). {_AGAIN}") from error
+
+
+def _check_classes(value: Any, file: Path) -> None:
+    """Raises `DatasetError` if a feature is of a class of another package's: TFDS imports whatever module is named."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        named = key in ("pythonClassName", "python_class_name", "type") and isinstance(inner, str)
+        if named and not inner.startswith("tensorflow_datasets."):
+            raise DatasetError(
+                f"{file} names {inner!r}, and what isn't of tensorflow-datasets isn't imported. {_AGAIN}"
+            )
+        _check_classes(inner, file)
 
 
 def _opened(builder: Any, split: str, names: tuple[str, ...], sides: tuple[Encoding, Encoding]) -> Prepared:

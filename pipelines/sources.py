@@ -177,6 +177,9 @@ class Drawn:
     def faults(self) -> list[str]:
         return []
 
+    def files(self) -> list[tuple[Path, ...]]:
+        return []
+
     def _pair(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         index = int(index)
         if index not in self._drawn:

@@ -8,8 +8,9 @@ side's encoding what its pictures hold and what a network sees of them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 if TYPE_CHECKING:
@@ -115,6 +116,10 @@ class Source(Protocol):
 
     def faults(self) -> list[str]:
         """Returns one line for every file that can't be used: its name and what is wrong with it."""
+        ...
+
+    def files(self) -> Sequence[tuple[Path, ...]]:
+        """Returns the picture files of each pair, none where pairs don't come from files of their own."""
         ...
 
 

@@ -262,10 +262,12 @@ def _beam_example(index: int, opening: _Opening, split: str) -> tuple[int, dict[
     """Runs on a worker, which has nothing but these arguments and the files."""
     import tensorflow as tf
 
+    from pipelines.decode import ERRORS
+
     names, encode = _opened_by_worker(opening)[split]
     try:
         pictures = encode(tf.constant(index, tf.int64))
-    except tf.errors.OpError as error:
+    except ERRORS as error:
         raise DatasetError(
             f"The pair {names[index]!r} of {opening.dataset} ({split}) can't be read: {error}"
         ) from error

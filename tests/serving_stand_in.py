@@ -44,7 +44,7 @@ class Version:
         self.signatures = {name: value for name, value in loaded.signature_def.items() if name[:2] != "__"}
 
     def signature(self, name: str):
-        if name not in self.signatures:
+        if not isinstance(name, str) or name not in self.signatures:
             raise Refusal(INVALID_ARGUMENT, f'Serving signature name: "{name}" not found in signature def')
         return self.signatures[name]
 
@@ -124,7 +124,13 @@ class StandIn:
         """Answers a `PredictRequest`."""
         from tensorflow_serving.apis import predict_pb2
 
-        inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
+        try:
+            for value in request.inputs.values():  # what follows would make an array of whatever size is declared
+                if tf.TensorShape(value.tensor_shape).num_elements() > max(value.ByteSize(), len(value.string_val)):
+                    raise ValueError("a shape of more elements than there are")
+            inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
+        except (ValueError, TypeError) as error:
+            raise Refusal(INVALID_ARGUMENT, f"tensor parsing error: {error}") from error
         spec = request.model_spec
         number = spec.version.value if spec.HasField("version") else None
         response = predict_pb2.PredictResponse()
@@ -221,8 +227,10 @@ class _Handler(BaseHTTPRequestHandler):
         name, number = self._model(":predict")
         try:
             request = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Refusal(INVALID_ARGUMENT, f"JSON Parse error: {error}") from error
+        if not isinstance(request, dict) or not {"instances", "inputs"} & request.keys():
+            raise Refusal(INVALID_ARGUMENT, "JSON Value: not a predict request: no instances and no inputs")
         signature_name = request.get("signature_name", "serving_default")
         signature = self.stand_in.version(name, number).signature(signature_name)
         (argument, info), *others = signature.inputs.items()
@@ -230,14 +238,23 @@ class _Handler(BaseHTTPRequestHandler):
         dtype = tf.as_dtype(info.dtype)
         if dtype == tf.uint16:
             raise Refusal(UNIMPLEMENTED, "Conversion of JSON Value to type: uint16")
-        values = _decoded(request["instances"] if "instances" in request else request["inputs"])
-        inputs = {argument: np.asarray(values, dtype.as_numpy_dtype)}
+        try:
+            values = _decoded(request["instances"] if "instances" in request else request["inputs"])
+            if dtype == tf.string and not _are_bytes(values):
+                raise TypeError("not strings")
+            inputs = {argument: np.asarray(values, dtype.as_numpy_dtype)}
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            raise Refusal(INVALID_ARGUMENT, f"JSON Value not of type {dtype.name}: {error}") from error
         ((key, output),) = self.stand_in.run(name, number, signature_name, inputs).items()
         if key.endswith("_bytes"):
             answer = [{"b64": base64.b64encode(value).decode()} for value in output]
         else:
             answer = output.tolist()
         return {"predictions" if "instances" in request else "outputs": answer}
+
+
+def _are_bytes(values):
+    return all(map(_are_bytes, values)) if isinstance(values, list) else isinstance(values, bytes)
 
 
 def _decoded(value):

@@ -42,6 +42,7 @@ def trainer_for(
     batch_size: int = 2,
     seed: int = 0,
     recompute: bool = False,
+    jit_compile: bool = False,
 ) -> Callable[[Iterator, int, int], np.ndarray]:
     """Returns a function that runs steps `first` to `first + count` and gives their losses `(count, 3)`."""
     run = step_loop(
@@ -52,6 +53,7 @@ def trainer_for(
         global_batch_size=batch_size,
         seed=seed,
         recompute=recompute,
+        jit_compile=jit_compile,
     )
     return lambda iterator, first, count: run(
         iterator, tf.constant(first, tf.int64), tf.constant(count, tf.int64)
@@ -64,6 +66,7 @@ def train(
     steps: int = 5,
     batch_size: int = 2,
     recompute: bool = False,
+    jit_compile: bool = False,
     **options,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
     """Trains a new state; returns its variables before and after, and the losses."""
@@ -72,7 +75,8 @@ def train(
         state = make_state(objective, **options)
     before = values(state)
     iterator = iter(distribution.experimental_distribute_dataset(batches(steps, batch_size)))
-    losses = trainer_for(state, objective, strategy, batch_size, recompute=recompute)(iterator, 0, steps)
+    run = trainer_for(state, objective, strategy, batch_size, recompute=recompute, jit_compile=jit_compile)
+    losses = run(iterator, 0, steps)
     return before, values(state), losses
 
 

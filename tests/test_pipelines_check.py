@@ -230,3 +230,42 @@ def test_a_picture_on_its_side_is_measured_upright(tmp_path):
     exif[0x0112] = 6
     Image.new("RGB", (10, 5)).save(tmp_path / "turned.jpg", exif=exif)
     assert check.inspect(tmp_path / "turned.jpg") == ((5, 10), None)
+
+
+def test_a_picture_whose_bytes_tensorflow_quotes_is_that_files_fault(tmp_path):
+    # Python can't decode that message, and so raises another error than TensorFlow does.
+    (tmp_path / "1.png").write_bytes(b"\x89PNG\r\n")
+    assert check.side_by_side_faults([tmp_path / "1.png"]) == [f"{tmp_path / '1.png'}: not a picture that can be read"]
+    assert check.inspect(tmp_path / "1.png")[1] == "not a picture that can be read"
+
+
+def test_whatever_a_reader_raises_is_that_files_fault(files, monkeypatch):
+    def broken(file, **_):
+        raise RuntimeError("inner life of a reader")
+
+    monkeypatch.setattr(check.Image, "open", broken)
+    assert check.side_by_side_faults(files[:1]) == [f"{files[0]}: not a picture that can be read"]
+
+
+@pytest.mark.parametrize("comment", [b"\x21\xfe\x01x\0" * 100_000, b"\x21\xfe" + b"\x01x" * 100_000 + b"\0"])
+def test_a_gif_of_comments_does_not_keep_pillow_busy(tmp_path, comment):
+    """Pillow's time grows with the square of their number: a megabyte of them took it ten seconds."""
+    file = tmp_path / "1.gif"
+    Image.new("L", (4, 4)).save(file)
+    data = file.read_bytes()
+    start = data.index(b"\x2c\0\0\0\0")
+    file.write_bytes(data[:start] + comment + data[start:])
+    assert check.inspect(file)[1] == "not a picture that can be read"
+    file.write_bytes(data[:start] + b"\x21\xfe" + b"\xff" * 256 * 20 + b"\0" + data[start:])
+    assert check.inspect(file) == ((4, 4), None)
+
+
+def test_files_whose_bytes_or_names_are_no_text(tmp_path):
+    """TensorFlow's messages quote them, and its Python fails over that."""
+    file = tmp_path / os.fsdecode(b"\xff\xfe.png")
+    for data in (b"\xb2\xff", b"\xff" * 8, b""):
+        file.write_bytes(data)
+        (line,) = check.side_by_side_faults([file])
+        assert line.startswith(f"{file}: ")
+    file.unlink()
+    assert check.inspect(file)[1] == "No such file or directory"

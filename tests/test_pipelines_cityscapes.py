@@ -298,3 +298,31 @@ def test_a_run_from_zips_to_sample_sheet(data, tmp_path):
     assert train.main(["--dataset=cityscapes", f"--data-dir={data}", *flags]) == 0
     assert json.loads((data / "prepared_32x32" / "complete.json").read_text()) == NAMES
     assert list((tmp_path / "run").rglob("*.png"))
+
+
+def test_a_member_that_would_unpack_to_gigabytes_is_named_and_not_read(tmp_path):
+    files = official()
+    bomb = label("train", AACHEN)
+    files[bomb] = bytes(101_000_000)
+    data = tmp_path / "data"
+    data.mkdir()
+    write_zips(data, files)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            if "gtFine" in name:
+                archive.writestr(name, content)
+    (data / LABEL_ZIP).write_bytes(packed.getvalue())
+    assert len(packed.getvalue()) < 500_000
+    with pytest.raises(DatasetError, match="broken, cut off, or no PNG") as caught:
+        cityscapes.splits(data, SIZE)
+    assert bomb in str(caught.value)
+    assert (data / "prepared_16x16" / "train" / f"{ULM}.png").is_file()
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-30], lambda data: data[: len(data) // 2], lambda data: b""])
+def test_a_broken_zip_is_named(data, damage):
+    file = data / LABEL_ZIP
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(DatasetError, match=r"gtFine_trainvaltest\.zip can't be read"):
+        cityscapes.splits(data, SIZE)

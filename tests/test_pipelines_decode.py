@@ -1,11 +1,12 @@
 import io
+import struct
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from pipelines import decode
+from pipelines import arrays, decode
 from pipelines.spec import RGB, Encoding
 
 GREY, DEEP = Encoding(channels=1), Encoding(channels=1, bits=16)
@@ -114,7 +115,7 @@ def test_any_number_of_channels_from_tiff_and_npy(rng, tmp_path, planes_first):
 def test_nothing_pickled_is_loaded(tmp_path):
     np.save(tmp_path / "1.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="pickle"):
-        decode.array_from_bytes((tmp_path / "1.npy").read_bytes())
+        arrays.from_bytes((tmp_path / "1.npy").read_bytes())
 
 
 @pytest.mark.parametrize("suffix", ["PNG", "GIF", "BMP", "WEBP", "JPEG"])
@@ -127,8 +128,62 @@ def test_a_bomb_is_refused_before_it_is_decoded(suffix):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"text", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF1234WEBPVP8 ", b"GIF89a", b"BM"]
+    "data",
+    [
+        b"",
+        b"text",
+        b"\xb2\xff",
+        b"\xff" * 8,
+        b"\xff\xd8\xff",
+        b"\x89PNG\r\n\x1a\n",
+        b"RIFF1234WEBPVP8 ",
+        b"GIF89a",
+        b"BM",
+    ],
 )
 def test_what_is_no_picture_is_refused(data):
     with pytest.raises(tf.errors.InvalidArgumentError):
+        decode.decode(data)
+
+
+def gif(screen=(4, 4), frame=(4, 4), frames=1, before=b"", data=b"\x02\x4c\x01\0"):
+    """A GIF whose frames declare a size of their own."""
+    image = b"\x2c" + struct.pack("<HHHHB", 0, 0, *frame, 0) + b"\x02" + data
+    head = b"GIF89a" + struct.pack("<HHBBB", *screen, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
+    return head + before + image * frames + b";"
+
+
+def test_the_size_of_a_gifs_frame_counts_not_that_of_its_screen():
+    for data in (gif(frame=(46_340, 46_340)), gif(frame=(11_000, 10_000), before=b"\x21\xfe\x03abc\0")):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="more than 100 megapixels is refused before"):
+            decode.decode(data)
+    assert decode.decode(saved(Image.new("L", (60, 50)), "GIF"), max_pixels=3000).shape == (50, 60, 3)
+
+
+def test_only_an_animations_first_picture_is_unpacked(colours):
+    frames = [colours, colours.rotate(180), Image.new("RGB", colours.size, "red")]
+    comment = b"it takes two blocks " * 20
+    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:], comment=comment)
+    np.testing.assert_array_equal(decode.decode(data), decode.decode(saved(colours, "GIF")))
+    # What follows isn't looked at: each of these frames would take 2 GB.
+    first = saved(colours, "GIF")[:-1]
+    many = first + gif(frame=(46_340, 46_340), frames=1000)[19:]
+    np.testing.assert_array_equal(decode.decode(many), decode.decode(first + b";"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gif(before=b"\x21\xfe\x01x\0" * 100),  # too many comments
+        gif(before=b"\x21\xfe\x01x\0" * 200_000),
+        gif(frames=0),
+        gif()[:-2],  # no end of the picture's data
+        gif()[:-4],
+        gif(before=b"\x21\xfe\xff"),
+        gif(before=b"?"),
+        gif()[:12],
+    ],
+)
+def test_gifs_without_a_whole_picture_are_refused(data):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"without a picture|cut off"):
         decode.decode(data)

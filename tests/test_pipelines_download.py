@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import http.server
 import io
@@ -296,3 +297,34 @@ def test_names_that_are_paths_are_refused(name: str, tmp_path: pathlib.Path) -> 
 def test_other_schemes_are_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match="http"):
         download.fetch("facades", "file:///etc/passwd", directory=tmp_path)
+
+
+def packed_end(info: tarfile.TarInfo, megabytes: int) -> bytes:
+    """Returns the compressed end of a tar: a member with that many megabytes of zeros, a thousandth as large."""
+    return gzip.compress(info.tobuf(tarfile.GNU_FORMAT)) + gzip.compress(bytes(2**20)) * megabytes
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE])
+def test_a_name_without_end_is_refused_unread(kind: bytes, server: Server, tmp_path: pathlib.Path) -> None:
+    """tarfile would hold all of it in memory."""
+    info, _ = member("long", kind=kind)
+    info.size = 2**31
+    server.body = gzip.compress(gzip.decompress(archive())[:-10240]) + packed_end(info, 3)
+    with pytest.raises(download.DownloadError, match="a name or a comment that is too long"):
+        download.fetch("facades", server.url, directory=tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(
+    server: Server, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info, _ = member("facades/train/9.jpg")
+    info.size = 2**50
+    server.body = gzip.compress(gzip.decompress(archive())[:-10240]) + packed_end(info, 3)
+    with pytest.raises(download.DownloadError, match=r"would unpack to 1,125,899,907 MB or more, and the disk has"):
+        download.fetch("facades", server.url, directory=tmp_path)
+    server.body = archive()
+    monkeypatch.setattr(download, "_MOST_MEMBERS", 2)
+    with pytest.raises(download.DownloadError, match="more than 2 members"):
+        download.fetch("facades", server.url, directory=tmp_path)
+    assert names(tmp_path) == []

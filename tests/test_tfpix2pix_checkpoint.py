@@ -1,3 +1,8 @@
+import io
+import os
+import struct
+import zipfile
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -103,3 +108,58 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
     with pytest.raises(NonFiniteError, match="a/kernel is no longer finite at step 2"):
         checkpoint.save(tmp_path, bad, 2)
     assert [p.name for p in tmp_path.iterdir()] == ["step_00000001.npz"]
+
+
+class Payload:
+    def __reduce__(self):
+        return os.mkdir, ("executed",)
+
+
+def npy(values):
+    file = io.BytesIO()
+    np.save(file, values, allow_pickle=True)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("member", "data", "said"),
+    [
+        ("step.json", b"null", "its step is None"),
+        ("step.json", b"-1", "its step is -1"),
+        ("step.json", b"[" * 100_000, "recursion"),
+        ("a/kernel.npy", npy(np.array([Payload()], object)), "Object arrays cannot be loaded"),
+        ("a/kernel.npy", npy(np.ones((3, 4), np.float32)).replace(b"(3, 4)", b"(9**9,)"), "is damaged"),
+        ("a/kernel.npy", npy(np.ones((3, 4), np.float32)).replace(b"(3, 4), ", b"(3, 49), "), "cut off"),
+        ("a/kernel.npy", b"\x93NUMPY\x03\0", "another format"),
+        ("a/kernel.npy", npy(np.ones((3, 4), np.float32))[:-1], "is cut off|is damaged"),
+        ("a/kernel.npy", npy(np.ones((3, 4))), "belongs to another network"),
+        ("a/kernel.npy", npy(np.full((3, 4), "x")), "belongs to another network"),
+        ("a/kernel.npy", npy(np.ones((3, 4), "<M8[s]")), "belongs to another network"),
+    ],
+)
+def test_a_sound_archive_with_something_else_in_it(tmp_path, monkeypatch, member, data, said):
+    monkeypatch.chdir(tmp_path)
+    path = checkpoint.save(tmp_path, variables(1.0), 10)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, old in members.items():
+            archive.writestr(name, data if name == member else old)
+    target = variables()
+    with pytest.raises(CheckpointError, match=said) as caught:
+        checkpoint.restore(tmp_path, target)
+    assert str(path) in str(caught.value)
+    np.testing.assert_array_equal(target["a/kernel"], np.zeros((3, 4)))  # nothing was half restored
+    assert list(tmp_path.iterdir()) == [path]  # nothing ran
+
+
+def test_members_that_share_their_bytes_are_refused(tmp_path):
+    """A megabyte that is listed a thousand times would be read as a gigabyte."""
+    path = checkpoint.save(tmp_path, variables(1.0), 10)
+    data = path.read_bytes()
+    start, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+    listed = data[start:end] * 100
+    numbers = struct.pack("<HHII", 300, 300, len(listed), start)
+    path.write_bytes(data[:start] + listed + data[end : end + 8] + numbers + data[-2:])
+    with pytest.raises(CheckpointError, match="larger than the file"):
+        checkpoint.restore(tmp_path, variables())

@@ -81,6 +81,42 @@ def test_a_broken_config_is_refused(text):
 
 
 @pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [
+        ("data", "image_size", [256, 256, 256]),
+        ("data", "image_size", [256.5, 256]),
+        ("data", "image_size", [True, 256]),
+        ("data", "dataset", 5),
+        ("data", "mirror", "yes"),
+        ("data", "batch_size", 1.5),
+        ("model", "base_filters", 64.5),
+        ("model", "patch_size", True),
+        ("model", "patch_size", 70.0),
+        ("objective", "learning_rate", True),
+        ("run", "seed", None),
+        ("run", "workdir", None),
+    ],
+)
+def test_a_config_of_other_types_is_refused(group, name, value):
+    values = json.loads(TrainConfig().to_json())
+    values[group][name] = value
+    with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')} can't be"):
+        TrainConfig.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"data": {"jitter": ' + "9" * 5000 + "}}"])
+def test_json_without_end_is_refused(text):
+    with pytest.raises(ConfigError, match="not a run's config"):
+        TrainConfig.from_json(text)
+
+
+def test_a_whole_number_will_do_where_a_fraction_may_stand():
+    values = json.loads(TrainConfig().to_json())
+    values["objective"]["l1_weight"] = 50
+    assert TrainConfig.from_json(json.dumps(values)).objective.l1_weight == 50
+
+
+@pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: DataConfig(batch_size=0), "--batch-size must be a number from 1 up, not 0"),

@@ -9,7 +9,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.demo import stand_in
 from tfpix2pix import export, translate
+from tfpix2pix.config import ConfigError
 from tfpix2pix.loading import open_model
 from tfpix2pix.train import main as train
 
@@ -102,15 +104,37 @@ def test_it_loads_without_this_package(exported, tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True, timeout=120)
 
 
+def test_the_page_is_written_when_asked_for(run, exported, tmp_path, monkeypatch, capsys):
+    assert not (exported / "web").exists()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    stand_in(tmp_path / "cache")
+    output = tmp_path / "little"
+    assert export.main([f"--run={run}", f"--output={output}", "--formats", "web", "--samples=1"]) == 0
+    assert f"python -m tfpix2pix.demo --model={output}" in capsys.readouterr().out
+    written = {path.name for path in output.iterdir()}
+    assert written == {"config.json", "MODEL_CARD.md", "model_float16.tflite", "web"}
+    assert (output / "web" / "model.tflite").read_bytes() == (output / "model_float16.tflite").read_bytes()
+    assert '"shape":[1,32,32,3]' in (output / "web" / "index.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
-    [(["--run=nowhere"], "is not a run"), (["--size=a"], "--size"), (["--data-dir=nowhere"], "does not exist")],
+    [
+        (["--run=nowhere"], "is not a run"),
+        (["--size=a"], "--size"),
+        (["--data-dir=nowhere"], "does not exist"),
+    ],
 )
 def test_what_makes_no_sense_is_refused(run, tmp_path, capsys, flags, message):
     given = [f"--run={run}", f"--output={tmp_path / 'o'}", *flags]
     assert export.main(given) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
+
+
+def test_a_page_takes_one_size(tmp_path):
+    with pytest.raises(ConfigError, match="--formats web needs a TFLite file of one size"):
+        export.ExportConfig(run=tmp_path, output=tmp_path, formats=("web",), dynamic=True)
 
 
 def test_a_picture_that_differs_is_not_called_exported(run, tmp_path, monkeypatch, capsys):

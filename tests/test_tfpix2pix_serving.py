@@ -103,6 +103,20 @@ class TestSignatures:
             with pytest.raises(tf.errors.InvalidArgumentError, match=r"megapixels|at least one pixel"):
                 loaded.signatures[name](image=tf.zeros(shape, dtype))
 
+    @pytest.mark.parametrize("shape", [(0, 2**31 - 1, 1, 3), (0, 2**29, 2**29, 3), (0, 1000, 1000, 3)])
+    def test_a_request_without_a_picture_may_not_ask_for_much_memory(self, loaded, shape):
+        for name, dtype in (("serving_default", tf.float32), ("uint8", tf.uint8)):
+            with pytest.raises(tf.errors.InvalidArgumentError, match="megapixels"):
+                loaded.signatures[name](image=tf.constant(np.zeros(shape, dtype.as_numpy_dtype)))
+            assert loaded.signatures[name](image=tf.zeros((0, 64, 64, 3), dtype))["translated"].shape == (0, 64, 64, 3)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.5, -1e30])
+    def test_values_that_no_picture_has_are_refused(self, loaded, value):
+        image = np.zeros((2, 8, 8, 3), np.float32)
+        image[1, 3, 4, 2] = value
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"must lie in \[-1, 1\]"):
+            loaded.signatures["serving_default"](image=tf.constant(image))
+
     @pytest.mark.parametrize("data", [b"", b"no picture", file_bytes(20, 20)[:-30], file_bytes(129, 128), bomb()])
     def test_garbage_and_large_files_are_refused(self, loaded, data):
         with pytest.raises(tf.errors.InvalidArgumentError):

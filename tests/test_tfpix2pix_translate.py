@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,16 @@ def test_a_bad_file_is_listed_and_the_others_are_translated(run, pictures, tmp_p
     said = capsys.readouterr().err
     assert "broken.png: not a picture" in said
     assert "cut.jpg: " in said
+    assert len(files(tmp_path / "out")) == 3
+
+
+def test_a_name_that_is_no_text_is_a_name(run, pictures, tmp_path):
+    (pictures / "a.jpg").rename(pictures / os.fsdecode(b"\xff.jpg"))
+    broken = pictures / os.fsdecode(b"broken\xfe.png")
+    broken.write_bytes(b"\xb2\xff")
+    (line,) = translate.translate(translate.TranslateConfig(run.folder, pictures, tmp_path / "out"))
+    assert line.startswith(f"{broken}: ")
+    assert (tmp_path / "out" / os.fsdecode(b"\xff.png")).is_file()
     assert len(files(tmp_path / "out")) == 3
 
 

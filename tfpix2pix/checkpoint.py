@@ -7,6 +7,7 @@ opens it. The archive's CRC-32 of each array tells a damaged one.
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ _STEP = "step.json"
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint can't be read; the message names the file and says what to do."""
+    """A checkpoint can't be read or written; the message names the file and says what to do."""
 
 
 class NonFiniteError(RuntimeError):
@@ -38,7 +39,9 @@ def save(folder: Path, variables: Mapping[str, tf.Variable], step: int) -> Path:
         step: steps done.
 
     Raises:
-        NonFiniteError: if a weight isn't finite; the last good checkpoint stays.
+        NonFiniteError: if a weight isn't finite.
+        CheckpointError: if the file can't be written.
+        In both cases the checkpoints before it stay.
     """
 
     def write(path: Path) -> None:
@@ -52,7 +55,14 @@ def save(folder: Path, variables: Mapping[str, tf.Variable], step: int) -> Path:
                     np.lib.format.write_array(member, np.asarray(value), allow_pickle=False)
 
     path = folder / f"step_{step:08d}.npz"
-    write_atomically(path, write)
+    try:
+        write_atomically(path, write)
+    except OSError as error:
+        kept = _newest_first(folder)
+        raise CheckpointError(
+            f"{path} can't be written: {error.strerror or error}. Make room, or mend that; the same command then "
+            + (f"goes on from {kept[0].name}, which is kept." if kept else "starts anew: there is no checkpoint yet.")
+        ) from error
     for old in _newest_first(folder)[KEEP:]:
         old.unlink(missing_ok=True)
     return path
@@ -73,7 +83,7 @@ def restore(folder: Path, variables: Mapping[str, tf.Variable]) -> tuple[int, li
     for path in _newest_first(folder):
         try:
             step, values = _read(path)
-        except (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+        except Exception as error:  # the readers of zips and of arrays raise anything on broken files
             damaged.append(f"{path} is damaged ({error})")
             continue
         _check(path, values, variables)
@@ -91,24 +101,51 @@ def restore(folder: Path, variables: Mapping[str, tf.Variable]) -> tuple[int, li
 def _read(path: Path) -> tuple[int, dict[str, npt.NDArray[np.generic]]]:
     values = {}
     with zipfile.ZipFile(path) as archive:
-        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+        members = archive.infolist()
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise ValueError("a member is compressed, as none of ours is")
+        if sum(member.file_size for member in members) > path.stat().st_size:
+            raise ValueError("its members are larger than the file")
         step = json.loads(archive.read(_STEP))
-        for name in archive.namelist():
-            if name.endswith(".npy"):
-                with archive.open(name) as member:
-                    values[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
-    return int(step), values
+        if type(step) is not int or step < 0:
+            raise ValueError(f"its step is {step!r}")
+        for member in members:
+            if member.filename.endswith(".npy"):
+                values[member.filename.removesuffix(".npy")] = _read_array(archive, member)
+    return step, values
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[np.generic]:
+    with archive.open(member) as file:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError(f"{member.filename} has another format than ours")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        if math.prod(shape) * dtype.itemsize > member.file_size:  # numpy would ask for that memory first
+            raise ValueError(f"{member.filename} is cut off")
+    with archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _check(path: Path, values: Mapping[str, npt.NDArray[np.generic]], variables: Mapping[str, tf.Variable]) -> None:
     missing = sorted(variables.keys() ^ values.keys())
     if not missing:
-        missing = [name for name, variable in variables.items() if tuple(variable.shape) != values[name].shape]
+        missing = [
+            name
+            for name, variable in variables.items()
+            if (tuple(variable.shape), variable.dtype) != (values[name].shape, _dtype(values[name]))
+        ]
     if missing:
         raise CheckpointError(
             f"{path} belongs to another network: it differs in {len(missing)} variables, such as {missing[0]}."
         )
+
+
+def _dtype(value: npt.NDArray[np.generic]) -> tf.DType | None:
+    """Returns TensorFlow's name of an array's type, `None` if it has none."""
+    try:
+        return tf.as_dtype(value.dtype)
+    except TypeError:
+        return None
 
 
 def _newest_first(folder: Path) -> list[Path]:

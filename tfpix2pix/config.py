@@ -174,8 +174,10 @@ class RunConfig(_Checked):
     """Compute in half precision on GPUs that are fast at it; weights stay float32."""
     recompute: bool = False
     """Keep less in memory for the gradients and compute it again: for large pictures; the result is the same."""
-    strategy: Literal["auto", "one", "mirrored"] = "auto"
-    """One device, or a copy on each GPU; auto takes all GPUs."""
+    jit_compile: bool = False
+    """Let XLA compile the step, for each device on its own: meant for GPUs; a CPU is several times slower with it."""
+    strategy: Literal["auto", "one", "mirrored", "multiworker"] = "auto"
+    """One device, or a copy on each GPU, or on those of all machines that TF_CONFIG names; auto takes all own GPUs."""
     deterministic: Literal["auto", "on", "off"] = "auto"
     """Same bits every time; auto: on without a GPU, where it costs nothing."""
     sample_every: int = 0
@@ -225,7 +227,9 @@ class TrainConfig:
         try:
             groups = {name: _read_group(GROUPS[name], values) for name, values in json.loads(text).items()}
             return cls(**groups)
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        except ConfigError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ConfigError(f"This is not a run's config: {error}") from error
 
 
@@ -266,7 +270,20 @@ def _read_group(group: Any, values: Mapping[str, Any]) -> Any:
     for name in _PATHS:
         if values.get(name) is not None:
             values[name] = Path(values[name])
+    for choice in dataclasses.fields(group):
+        value = values.get(choice.name, choice.default)
+        if not _is_like(value, choice.default):
+            raise ConfigError(f"{_flag(choice.name)} can't be {value!r}.")
     return group(**values)
+
+
+def _is_like(value: object, default: object) -> bool:
+    """Tells whether a value has its default's type; paths may be left out, and numbers with a fraction have none."""
+    if isinstance(default, tuple) and isinstance(value, tuple):
+        return list(map(type, value)) == list(map(type, default))
+    if default is None:
+        return value is None or isinstance(value, Path)
+    return type(value) is type(default) or (isinstance(default, float) and type(value) is int)
 
 
 def _flag(name: str) -> str:

@@ -17,11 +17,15 @@ def set_determinism(choice: str) -> None:
 
 @functools.lru_cache
 def make_strategy(choice: str) -> tf.distribute.Strategy:
-    """Returns the strategy for `"one"` device, `"mirrored"` (all GPUs, or all logical CPUs) or `"auto"`.
+    """Returns the strategy for `"one"` device, `"mirrored"` (all GPUs, or logical CPUs), `"auto"` or `"multiworker"`.
+
+    The last one waits until all workers are there, and has to be made before TensorFlow has computed anything.
 
     A choice gives the same object each time: two mirrored strategies in one process would number their collective
     operations alike, and gradients of one would meet those of the other.
     """
+    if choice == "multiworker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
     gpus = len(tf.config.list_logical_devices("GPU"))
     kind = "GPU" if gpus else "CPU"
     if choice == "one" or (choice == "auto" and gpus < 2):

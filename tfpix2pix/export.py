@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from tfpix2pix.config import TrainConfig
     from tfpix2pix.run import Run
 
-Format = Literal["saved_model", "tflite_float32", "tflite_float16", "tflite_dynamic", "tflite_int8"]
-FORMATS: tuple[Format, ...] = get_args(Format)
+Format = Literal["saved_model", "tflite_float32", "tflite_float16", "tflite_dynamic", "tflite_int8", "web"]
+FORMATS: tuple[Format, ...] = get_args(Format)[:-1]  # the page is fetched by npm, so it is written when asked for
 TOLERANCE = 1e-4  # largest |difference| of the SavedModel to Keras, on [-1, 1]
 
 
@@ -41,7 +41,7 @@ class ExportConfig:
     """Folder of the export, such as saved_models/NAME; what is there is kept, a new version is added. The folder above
     is the one that a server mounts: its configuration is written there, where it is missing."""
     formats: tuple[Format, ...] = FORMATS
-    """What to write."""
+    """What to write; web is a page to draw on, for any host of plain files, with tflite_float16."""
     generator: Literal["final", "best"] = "final"
     """The generator at the end of the run, or the one with the lowest validation L1."""
     size: str = "trained"
@@ -58,6 +58,8 @@ class ExportConfig:
     def __post_init__(self) -> None:
         if not self.formats or min(self.samples, self.representative) < 1:
             raise ConfigError("--formats needs at least one, --samples and --representative at least 1.")
+        if "web" in self.formats and self.dynamic:
+            raise ConfigError("--formats web needs a TFLite file of one size, which --dynamic doesn't write.")
 
 
 def export(config: ExportConfig) -> Path:
@@ -112,7 +114,10 @@ class _Export:
         from tfpix2pix.run import write_atomically
         from tfpix2pix.serving import bundle, saved_model
         from tfpix2pix.serving.messages import MISSING
+        from tfpix2pix.web import build, runtime
 
+        if "web" in self._config.formats:
+            runtime.folder()  # first, since nothing else needs a network
         output, name = self._config.output, self._config.output.resolve().name
         samples = self._pictures("val", self._config.samples)
         output.mkdir(parents=True, exist_ok=True)
@@ -138,6 +143,8 @@ class _Export:
                 print(f"note: without its warm-up requests and the server's configuration. {MISSING}", file=sys.stderr)
             facts.saved_model = self._checked(version, samples)
         lite_formats = [form.removeprefix("tflite_") for form in self._config.formats if form.startswith("tflite_")]
+        if "web" in self._config.formats and "float16" not in lite_formats:
+            lite_formats.append("float16")
         if lite_formats:
             print(f"writing and running TFLite files: {', '.join(lite_formats)}", flush=True)
             facts.lite = lite.convert(
@@ -155,6 +162,8 @@ class _Export:
         write_atomically(output / "config.json", lambda path: path.write_text(text, encoding="utf-8"))
         card = facts.card()
         write_atomically(output / "MODEL_CARD.md", lambda path: path.write_text(card, encoding="utf-8"))
+        if "web" in self._config.formats:
+            build.build(output, output / "web")
         print(facts.summary())
         return version
 
@@ -243,6 +252,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(f"\nExported: {config.output} (version {version.name})  Card: {config.output / 'MODEL_CARD.md'}")
     print(f"Next: python -m tfpix2pix.translate --model={config.output} --input=FOLDER --output=FOLDER")
+    if "web" in config.formats:
+        print(f"Page: {config.output / 'web'}, for any host of plain files; here: ", end="")
+        print(f"python -m tfpix2pix.demo --model={config.output}")
     return 0
 
 

@@ -54,8 +54,9 @@ def open_model(path: Path, *, noise: bool = False) -> Model:
         raise ConfigError(f"--model={path} does not exist.")
     try:
         model = _open(path, noise)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise ConfigError(f"--model={path} can't be opened: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # Keras' and TensorFlow's readers raise anything on broken files
+        reason = next(filter(None, str(error).splitlines()), type(error).__name__)
+        raise ConfigError(f"--model={path} can't be opened: {reason}") from error
     if noise and not model.noise:
         raise ConfigError(
             f"--model={path} has no noise: an exported file is deterministic, and a generator trained with --dropout=0 "

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tfpix2pix.config import ConfigError, TrainConfig, differences
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 class Run:
@@ -82,17 +88,50 @@ class Run:
             )
 
     def create(self, config: TrainConfig, data: Mapping[str, Any]) -> None:
-        """Makes the folders and writes (again, on a run that goes on) the config and what the data set holds.
+        """Makes the folders and writes the config and what the data set holds, or mends them on a run that goes on.
 
         Args:
             config: the run's choices.
             data: what JSON can hold: the encodings `input` and `target`, and what tells the pairs from others.
+
+        Raises:
+            ConfigError: if nothing can be written there.
         """
-        for folder in (self.folder, self.logs, self.samples, self.checkpoints):
-            folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.config, lambda path: path.write_text(config.to_json(), encoding="utf-8"))
-        text = json.dumps(data, indent=2) + "\n"
-        write_atomically(self.data, lambda path: path.write_text(text, encoding="utf-8"))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write_if_new(self.config, config.to_json())  # first: `check` takes what has none for something else
+            for folder in (self.logs, self.samples, self.checkpoints):
+                folder.mkdir(exist_ok=True)
+            _write_if_new(self.data, json.dumps(data, indent=2) + "\n")
+        except OSError as error:
+            raise ConfigError(
+                f"--workdir={self.folder} can't be written to ({error.strerror}). Give another --workdir, or mend that."
+            ) from error
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes out while this one trains here; a killed one leaves no lock behind.
+
+        Raises:
+            ConfigError: if another one trains here.
+        """
+        if fcntl is None:
+            yield
+            return
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise ConfigError(
+                f"{self.folder} is being trained by another process. Wait until it ends, or give another --workdir."
+            ) from error
+        except OSError:
+            pass  # some network drives know no locks
+        try:
+            yield
+        finally:
+            os.close(descriptor)
 
     def read_config(self) -> TrainConfig:
         """Reads the config that the run was made with.
@@ -106,7 +145,7 @@ class Run:
             raise ConfigError(
                 f"{self.folder} is not a run: it has no readable config.json ({error.strerror})."
             ) from error
-        except ConfigError as error:
+        except (ConfigError, UnicodeDecodeError) as error:
             raise ConfigError(f"{self.config}: {error}") from error
 
     def read_data(self) -> dict[str, Any]:
@@ -117,7 +156,7 @@ class Run:
         """
         try:
             return dict(json.loads(self.data.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise ConfigError(f"{self.data}: can't be read ({error}).") from error
 
     def _written(self) -> tuple[Path, ...]:
@@ -189,6 +228,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _write_if_new(path: Path, text: str) -> None:
+    """Leaves a file alone that holds this already: a drive that is cut off can't damage it then."""
+    if not path.exists() or path.read_bytes() != text.encode():
+        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _short(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 import sys
@@ -18,6 +19,8 @@ from tfpix2pix.config import DEFAULT_DATASET, ConfigError, DataConfig, TrainConf
 from tfpix2pix.recipes import recipe
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from pipelines.spec import Source
     from tfpix2pix.run import Run
 
@@ -44,33 +47,60 @@ def fit(config: TrainConfig) -> Run:
     prefer_onednn()
     run = Run(config.run.workdir)
     run.check(config)
+    strategy = _strategy(config)
     training, validation = sources_of(config)
     data = describe(config, training, validation)
     run.check_data(data)
     if config.data.check_data:
         check_data({"train": training, "val": validation})
 
-    from tfpix2pix import devices
     from tfpix2pix.state import build_state
     from tfpix2pix.trainer import Trainer
+    from tfpix2pix.workers import Workers
 
+    workers = Workers(strategy)
+    try:
+        with strategy.scope():
+            state = build_state(config, *(encoding.depth for encoding in preprocessing(config).encodings(training)))
+    except ValueError as error:
+        raise ConfigError(f"The networks can't be built: {error}") from error
+    if workers.chief:
+        run.create(config, data)
+    workers.wait()
+    run.check(config)  # once more, for the workers that were here before there was a folder
+    run.check_data(data)
+    with run.locked() if workers.chief else contextlib.nullcontext():
+        Trainer(config, run, strategy, workers, state, preprocessing(config), training, validation).train()
+    return run
+
+
+def _strategy(config: TrainConfig) -> tf.distribute.Strategy:
+    """Prepares TensorFlow for a run and returns its strategy, before anything is computed.
+
+    Raises:
+        ConfigError: if the run doesn't fit its devices, or TF_CONFIG doesn't tell the workers.
+    """
+    from tfpix2pix import devices
+    from tfpix2pix.workers import check_cluster
+
+    if config.run.strategy == "multiworker":
+        number, count = check_cluster()
+        print(f"worker {number + 1} of {count}: waiting for the others", file=sys.stderr, flush=True)
     devices.keep_freed_memory()
-    devices.set_determinism(config.run.deterministic)
     strategy = devices.make_strategy(config.run.strategy)
+    devices.set_determinism(config.run.deterministic)
     replicas = strategy.num_replicas_in_sync
     if config.data.batch_size % replicas:
         raise ConfigError(
             f"--batch-size must be a multiple of the {replicas} devices, not {config.data.batch_size}. "
             "--strategy=one trains on one of them."
         )
-    try:
-        with strategy.scope():
-            state = build_state(config, *(encoding.depth for encoding in preprocessing(config).encodings(training)))
-    except ValueError as error:
-        raise ConfigError(f"The networks can't be built: {error}") from error
-    run.create(config, data)
-    Trainer(config, run, strategy, state, preprocessing(config), training, validation).train()
-    return run
+    if config.run.jit_compile and config.model.norm == "batch" and replicas > 1:
+        raise ConfigError(
+            "--jit-compile on several devices doesn't go with --norm=batch, whose averages run over all of them. "
+            "Leave out one of these, or give --strategy=one."
+        )
+    return strategy
 
 
 def prefer_onednn() -> None:
@@ -92,12 +122,15 @@ def describe(config: TrainConfig, training: Source, validation: Source) -> dict[
     """Returns what tells a run's data from other data, and what the network sees of it, for `data.json`."""
     image, target = preprocessing(config).encodings(training)
     names = "\0".join([*training.names, "", *validation.names])
+    pictures = [file for source in (training, validation) for pair in source.files() for file in pair]
+    sizes = "\0".join(str(file.stat().st_size) for file in pictures)
     return {
         "input": image.to_json(),
         "target": target.to_json(),
         "training_pairs": len(training.names),
         "validation_pairs": len(validation.names),
         "names_sha256": hashlib.sha256(names.encode()).hexdigest(),
+        "sizes_sha256": hashlib.sha256(sizes.encode()).hexdigest(),
     }
 
 
@@ -195,23 +228,39 @@ def _run(config: TrainConfig) -> int:
     except KeyboardInterrupt:
         print("stopped before the first step; the same command starts again", file=sys.stderr)
         return 130
-    except (ConfigError, DatasetError, CheckpointError, NonFiniteLossError, OSError) as error:
+    except (ConfigError, DatasetError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError | DatasetError) else 1
-    except tf.errors.InvalidArgumentError as error:
-        return _blame_data(config, error)
+        return 2
+    except (CheckpointError, NonFiniteLossError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except (OSError, tf.errors.OpError, UnicodeDecodeError) as error:
+        return _blame(config, error)
     print(f"\nFinished: {run.generator}\nPictures: {run.samples}  Losses: {run.loss_plot}")
     print(f"Next: tensorboard --logdir {run.logs}")
     return 0
 
 
-def _blame_data(config: TrainConfig, error: Exception) -> int:
-    """Names the files behind an error of the input pipeline, which itself names none."""
+def _blame(config: TrainConfig, error: OSError | tf.errors.OpError | UnicodeDecodeError) -> int:
+    """Says what is behind an error that stopped training: disk, another worker, or a picture; returns the status.
+
+    What can't be decoded is TensorFlow's own message, where it quotes the bytes of a broken picture.
+    """
+    kept = "The same command goes on from the last checkpoint"
+    if isinstance(error, OSError):
+        print(f"error: {error}\n{kept} once that is mended.", file=sys.stderr)
+        return 1
+    if config.run.strategy == "multiworker" and not isinstance(error, UnicodeDecodeError):
+        reason = error.message.splitlines()[0][:200]
+        print(f"error: another worker has ended, or can't be reached ({reason}).", file=sys.stderr)
+        print(f"{kept} once it is given to all workers again.", file=sys.stderr)
+        return 1
+    # The input pipeline itself names no file.
     try:
         training, validation = sources_of(config)
         check_data({"train": training, "val": validation})
     except DatasetError as faults:
-        print(f"error: {faults}", file=sys.stderr)
+        print(f"error: {faults}\n{kept} once that is mended.", file=sys.stderr)
         return 2
     raise error
 

@@ -13,11 +13,12 @@ import tensorflow as tf
 
 from tfpix2pix import convolutions, losses, noise
 from tfpix2pix.config import ObjectiveConfig
-from tfpix2pix.optimizers import assign_on_replica, learning_rate
+from tfpix2pix.optimizers import FusedAdam, assign_on_replica, learning_rate
 from tfpix2pix.recompute import recomputing
 from tfpix2pix.state import TrainState
 
 LOSS_NAMES = ("d_loss", "g_gan", "g_l1")
+_Computed = tuple[tf.Tensor, list[list[tf.Tensor]], list[tf.Tensor]]
 
 
 def step_loop(
@@ -29,6 +30,7 @@ def step_loop(
     global_batch_size: int,
     seed: int,
     recompute: bool = False,
+    jit_compile: bool = False,
 ) -> Callable[[Iterator[Mapping[str, tf.Tensor]], tf.Tensor, tf.Tensor], tf.Tensor]:
     """Returns a `tf.function` that runs several steps in one call, so that Python stays out of the hot path.
 
@@ -43,6 +45,7 @@ def step_loop(
         global_batch_size: examples over all replicas.
         seed: of the dropout noise.
         recompute: whether to keep less for the gradients, and compute it again.
+        jit_compile: whether XLA compiles losses and gradients, for each device on its own.
     """
     generator, discriminator = state.generator, state.discriminator
     networks = (
@@ -57,7 +60,12 @@ def step_loop(
             shares = strategy.run(
                 train_step,
                 args=(state, networks, objective, next(batches), first + number),
-                kwargs={"total_steps": total_steps, "global_batch_size": global_batch_size, "seed": seed},
+                kwargs={
+                    "total_steps": total_steps,
+                    "global_batch_size": global_batch_size,
+                    "seed": seed,
+                    "jit_compile": jit_compile,
+                },
             )
             mean = strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
             means = means.write(tf.cast(number, tf.int32), mean)
@@ -90,6 +98,7 @@ def train_step(
     total_steps: int,
     global_batch_size: int,
     seed: int,
+    jit_compile: bool = False,
 ) -> tf.Tensor:
     """Updates both networks from one pass of each; call it through `strategy.run` inside a `tf.function`.
 
@@ -104,48 +113,34 @@ def train_step(
         total_steps: length of the run, for the fall of the learning rate.
         global_batch_size: examples over all replicas.
         seed: of the dropout noise.
+        jit_compile: whether XLA compiles losses and gradients.
 
     Returns:
         float32 `(3,)`: this replica's share of `LOSS_NAMES`. Their sum over replicas is the mean over the batch. The
         L1 is given before its weight.
     """
     replica = tf.distribute.get_replica_context()
-    generator, discriminator = networks
+    noise_seed = _noise_seed(seed, step, replica.replica_id_in_sync_group)
 
-    def share(per_example: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(per_example) / global_batch_size
+    def compute(image: tf.Tensor, target: tf.Tensor, noise_seed: tf.Tensor, scale: tf.Tensor) -> _Computed:
+        return _losses_and_gradients(
+            state, networks, objective, image, target, noise_seed, scale, global_batch_size=global_batch_size
+        )
 
-    with tf.GradientTape(persistent=True) as tape:
-        with noise.seeded(state.generator, _noise_seed(seed, step, replica.replica_id_in_sync_group)) as scope:
-            output = generator(batch["input"], training=True)
-        g_l1 = share(losses.l1_loss(batch["target"], output))
-        d_loss = g_gan = tf.zeros(())
-        if discriminator is not None:
-            # In a scope of its own: the running averages of D are never used, so none are kept.
-            with keras.StatelessScope():
-                real_logits = discriminator(_judged(objective, batch["input"], batch["target"]), training=True)
-                fake_logits = discriminator(_judged(objective, batch["input"], output), training=True)
-            d_loss = share(losses.discriminator_loss(real_logits, fake_logits, objective.gan_loss))
-            g_gan = share(losses.generator_loss(fake_logits, objective.gan_loss))
-        g_loss = g_gan + objective.l1_weight * g_l1
-        scale = tf.ones(()) if state.loss_scale is None else state.loss_scale.factor.read_value()
-        scaled_g_loss, scaled_d_loss = g_loss * scale, d_loss * scale
-
-    optimizers = [state.generator_optimizer]
-    gradients = [tape.gradient(scaled_g_loss, state.generator_optimizer.variables_to_train)]
-    if state.discriminator_optimizer is not None:
-        optimizers.append(state.discriminator_optimizer)
-        gradients.append(tape.gradient(scaled_d_loss, state.discriminator_optimizer.variables_to_train))
-    del tape
+    if jit_compile:
+        # Updates and sums over replicas stay outside: XLA knows no collectives between TensorFlow's replicas.
+        compute = tf.function(compute, jit_compile=True)
+    scale = tf.ones(()) if state.loss_scale is None else state.loss_scale.factor.read_value()
+    means, gradients, averages = compute(batch["input"], batch["target"], noise_seed, scale)
     if replica.num_replicas_in_sync > 1:
         # One call: two reductions without an order between them could meet crosswise on two replicas.
         gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
     rate = learning_rate(objective.learning_rate, step, total_steps if objective.lr_decay == "linear" else 0)
 
     def update(factor: tf.Tensor | None) -> tf.Operation:
-        for optimizer, some in zip(optimizers, gradients, strict=True):
+        for optimizer, some in zip(_optimizers(state), gradients, strict=True):
             optimizer.apply(some if factor is None else [g / factor for g in some], rate)
-        _keep_running_averages(state.generator, scope)
+        _keep_running_averages(state.generator, averages)
         if state.average is not None:
             _average(state.generator, state.average, objective.ema)
         return tf.no_op()
@@ -157,7 +152,61 @@ def train_step(
         finite = _all_finite(gradients)
         tf.cond(finite, lambda: update(scale), tf.no_op)
         state.loss_scale.update(finite)
-    return tf.stack([d_loss, g_gan, g_l1])
+    return means
+
+
+def _losses_and_gradients(
+    state: TrainState,
+    networks: tuple[keras.Model, keras.Model | None],
+    objective: ObjectiveConfig,
+    image: tf.Tensor,
+    target: tf.Tensor,
+    noise_seed: tf.Tensor,
+    scale: tf.Tensor,
+    *,
+    global_batch_size: int,
+) -> _Computed:
+    """Computes everything of a step that changes nothing.
+
+    Returns:
+        This replica's share of `LOSS_NAMES`, float32 `(3,)`; the gradients of each optimizer's variables, times
+        `scale`; and the new running averages of the generator's batch norms.
+    """
+    generator, discriminator = networks
+
+    def share(per_example: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(per_example) / global_batch_size
+
+    with tf.GradientTape(persistent=True) as tape:
+        with noise.seeded(state.generator, noise_seed) as scope:
+            output = generator(image, training=True)
+        g_l1 = share(losses.l1_loss(target, output))
+        d_loss = g_gan = tf.zeros(())
+        if discriminator is not None:
+            # In a scope of its own: the running averages of D are never used, so none are kept.
+            with keras.StatelessScope():
+                real_logits = discriminator(_judged(objective, image, target), training=True)
+                fake_logits = discriminator(_judged(objective, image, output), training=True)
+            d_loss = share(losses.discriminator_loss(real_logits, fake_logits, objective.gan_loss))
+            g_gan = share(losses.generator_loss(fake_logits, objective.gan_loss))
+        scaled = (g_gan + objective.l1_weight * g_l1) * scale, d_loss * scale
+    # Each of the two losses reaches its own network alone; without a discriminator there is one.
+    gradients = [
+        tape.gradient(loss, optimizer.variables_to_train)
+        for loss, optimizer in zip(scaled, _optimizers(state), strict=False)
+    ]
+    new = (scope.get_current_value(variable) for variable in _running_averages(state.generator))
+    return tf.stack([d_loss, g_gan, g_l1]), gradients, list(new)
+
+
+def _optimizers(state: TrainState) -> list[FusedAdam]:
+    return [one for one in (state.generator_optimizer, state.discriminator_optimizer) if one is not None]
+
+
+def _running_averages(model: keras.Model) -> list[keras.Variable]:
+    """Returns the variables of batch norms that training moves without a gradient."""
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    return [variable for layer in norms for variable in layer.non_trainable_weights]
 
 
 def _judged(objective: ObjectiveConfig, image: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor] | tf.Tensor:
@@ -174,12 +223,10 @@ def _all_finite(gradients: Sequence[Sequence[tf.Tensor]]) -> tf.Tensor:
     return tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for some in gradients for g in some])
 
 
-def _keep_running_averages(model: keras.Model, scope: keras.StatelessScope) -> None:
+def _keep_running_averages(model: keras.Model, averages: Sequence[tf.Tensor]) -> None:
     """Writes the batch norms' new averages, equal on all replicas since the norms are synchronised."""
-    for variable in model.non_trainable_weights:
-        value = scope.get_current_value(variable)
-        if value is not None:
-            assign_on_replica(variable.value, value)
+    for variable, value in zip(_running_averages(model), averages, strict=True):
+        assign_on_replica(variable.value, value)
 
 
 def _average(model: keras.Model, average: keras.Model, decay: float) -> None:

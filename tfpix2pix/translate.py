@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -157,7 +158,7 @@ def _translate_file(model: Model, file: Path, target: Path, config: TranslateCon
     _, problem = check.inspect(file, model.input_encoding)
     if problem is not None:
         return problem
-    picture = decode.read(str(file), model.input_encoding).numpy()
+    picture = decode.read(os.fsencode(file), model.input_encoding).numpy()  # a name needn't be UTF-8
     for seed, path in wanted:
         try:
             _write(path, translate_picture(model, picture, config.tile, seed))

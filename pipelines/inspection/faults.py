@@ -12,18 +12,13 @@ from pipelines.spec import Source
 
 def faulty_files(faults: Iterable[str], found: Iterable[Source]) -> list[Path]:
     """Returns the file that each line tells of, once: a line is `PATH: fault`, and both may hold a colon."""
-    known = {os.fspath(file) for source in found for files in files_of(source) for file in files}
+    known = {os.fspath(file) for source in found for files in source.files() for file in files}
     bad = []
     for line in faults:
         starts = [line[: match.start()] for match in re.finditer(": ", line)][::-1]
         there = (start for start in starts if os.path.lexists(start))
         bad.append(next((start for start in starts if start in known), next(there, starts[-1] if starts else line)))
     return [Path(name) for name in dict.fromkeys(bad)]
-
-
-def files_of(source: Source) -> list[tuple[Path, ...]]:
-    """Returns the files of each pair, or none where a pair isn't in files of its own."""
-    return source.files() if hasattr(source, "files") else []
 
 
 def distinct(found: Mapping[str, Source]) -> dict[str, Source]:

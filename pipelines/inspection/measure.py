@@ -58,7 +58,7 @@ def measure(found: Mapping[str, Source], preprocessing: Preprocessing, *, most: 
     bad = faults.faulty_files(told, found.values())
     good = {split: survey.Traced(sources.without(source, frozenset(bad))) for split, source in found.items()}
     # Pairs that aren't in files of their own can't be left out one by one.
-    readable = not told or all(faults.files_of(source) for source in found.values())
+    readable = not told or all(source.files() for source in found.values())
     chosen = {s: survey.spread(len(source.names), most or len(source.names)) for s, source in good.items()}
     looks = {s: survey.look(good[s], indices, s) for s, indices in chosen.items() if indices and readable}
     numbers: dict[str, Any] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,9 @@ class Traced:
     def faults(self) -> list[str]:
         return []
 
+    def files(self) -> list[tuple[Path, ...]]:
+        return []
+
 
 class Chosen:
     """Some pairs of a source, in the order given; each is named by its place in the source, for that is unique.
@@ -58,6 +62,9 @@ class Chosen:
         return self._source.load(tf.gather(self._indices, index))
 
     def faults(self) -> list[str]:
+        return []
+
+    def files(self) -> list[tuple[Path, ...]]:
         return []
 
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 from pipelines import DatasetError, Preprocessing, encode
 from pipelines.build import evaluation_batches
 from pipelines.console import progress
+from pipelines.decode import ERRORS
 from pipelines.spec import Encoding, Source
 from tfpix2pix.config import ConfigError, DataConfig, TrainConfig, format_size
 from tfpix2pix.loading import Model, saved_model_of
@@ -163,8 +164,8 @@ def evenly(count: int, most: int) -> list[int]:
 def _batches(source: Source, prepared: Preprocessing, indices: Sequence[int], name: str) -> Iterator[Any]:
     try:
         yield from progress(evaluation_batches(source, prepared, indices=indices), len(indices), name)
-    except tf.errors.OpError as error:  # of the input pipeline, which doesn't know the file
-        shown = listed(source.faults()) or f" {error.message}"
+    except ERRORS as error:  # of the input pipeline, which doesn't know the file
+        shown = listed(source.faults()) or f" {error}"
         raise DatasetError(
             f"Pictures can't be read:{shown}\nMend them, or let `python -m pipelines.inspect --fix-list=FILE` list "
             "them and leave them out with --leave-out=FILE."

@@ -157,7 +157,7 @@ def _cityscapes(encoding: Encoding) -> tuple[tuple[str, ...], npt.NDArray[np.uin
 
 def _train_ids(pairs: Pairs) -> npt.NDArray[np.uint8]:
     """Reads the label ids, which unlike colours tell `polegroup` from `pole`."""
-    files = pairs.source.files()  # type: ignore[attr-defined]  # of SideBySide, which cityscapes is
+    files = pairs.source.files()
     maps = []
     for index in pairs.indices:
         with Image.open(ids_file(files[index][0])) as picture:

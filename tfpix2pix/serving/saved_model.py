@@ -95,7 +95,10 @@ def signatures(translator: Translator, max_pixels: int) -> dict[str, Callable[..
     given = translator.input_encoding
 
     def of_values(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"translated": translator.values(_within(image, max_pixels))}
+        image = _within(image, max_pixels)
+        out_of_range = "values must lie in [-1, 1], and none be NaN"
+        with tf.control_dependencies([tf.debugging.assert_less_equal(tf.abs(image), 1.001, out_of_range)]):
+            return {"translated": translator.values(tf.identity(image))}
 
     def of_pictures(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"translated": translator.pictures(_within(image, max_pixels))}
@@ -124,11 +127,14 @@ def signatures(translator: Translator, max_pixels: int) -> dict[str, Callable[..
 
 def _within(images: tf.Tensor, max_pixels: int) -> tf.Tensor:
     """Returns `images` `(B, H, W, C)` once it is known that they have pixels, and not too many together."""
-    count, height, width = tf.unstack(tf.shape(images, tf.int64)[:3])
+    # As floats, since sizes that no memory holds can stand in the shape of a request without a picture.
+    count, height, width = tf.unstack(tf.cast(tf.shape(images, tf.int64)[:3], tf.float64))
     too_many = f"more than {max_pixels / 1e6:g} megapixels in one request are refused"
     checks = [
         tf.debugging.assert_positive(tf.minimum(height, width), "a picture needs at least one pixel"),
-        tf.debugging.assert_less_equal(count * height * width, tf.constant(max_pixels, tf.int64), too_many),
+        tf.debugging.assert_less_equal(
+            tf.maximum(count, 1.0) * height * width, tf.constant(max_pixels, tf.float64), too_many
+        ),
     ]
     with tf.control_dependencies(checks):
         return tf.identity(images)

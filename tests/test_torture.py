@@ -1,0 +1,15 @@
+"""`benchmarks/torture.py`, small: a killed run ends with the same bits as one that nothing disturbed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "torture.py"
+
+
+def test_killed_in_the_middle_of_writes_a_run_ends_bit_identical():
+    flags = ["--kills=3", "--steps=60", "--moments", "checkpoint", "sample sheet", "start-up"]
+    done = subprocess.run([sys.executable, str(SCRIPT), *flags], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    assert "3 kills" in done.stdout
+    assert "weights, histories, sheets and examples: identical" in done.stdout

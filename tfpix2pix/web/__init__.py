@@ -1,0 +1,1 @@
+"""A page to draw on: the exported generator runs in the browser, on LiteRT.js."""

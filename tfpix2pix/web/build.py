@@ -1,0 +1,178 @@
+"""Writes the page of an export as a folder that any host of plain files can serve."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import html
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pipelines.registry import licence
+from pipelines.spec import Encoding
+from tfpix2pix.config import ConfigError
+from tfpix2pix.web import runtime
+
+SCRIPTS = (
+    *("page.js", "paper.js", "fill.js", "files.js", "examples.js"),
+    *("translator.js", "worker.js", "pixels.js", "lab.js"),
+)
+# float16 first: half the size of float32, and as near to Keras as the eye can see.
+MODELS = ("model_float16.tflite", "model_float32.tflite", "model_dynamic.tflite", "model_int8.tflite")
+
+
+def build(export: Path, output: Path) -> Path:
+    """Writes the page of an exported generator: whole, in place of what was there, or not at all.
+
+    Args:
+        export: what `python -m tfpix2pix.export` wrote.
+        output: the page's folder.
+
+    Returns:
+        The TFLite file that it runs.
+
+    Raises:
+        ConfigError: if `export` is no export or nothing that a browser can run, or LiteRT.js can't be fetched.
+    """
+    model, settings = model_of(export)
+    litert = runtime.folder()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        (partial / "litert").mkdir(parents=True)
+        shutil.copyfile(model, partial / "model.tflite")
+        _copy_runtime(litert, partial / "litert")
+        for name in (*SCRIPTS, "page.css", "icon.svg"):
+            (partial / name).write_text(_resource(name), encoding="utf-8")
+        data = licence(settings["trained"]["data"]["dataset"])
+        about = {"name": settings["name"], "litert": runtime.PACKAGES[0].version, "data": data}
+        bytes_of = {
+            str(file.relative_to(partial).as_posix()): file.stat().st_size
+            for file in (partial / "model.tflite", *(partial / "litert").glob("*.wasm"))
+        }
+        page = _page(about, {**_page_config(settings), "bytes": bytes_of})
+        (partial / "index.html").write_text(page, encoding="utf-8")
+        title = f"A page to draw on: {settings['name']}"
+        read_me = _fill(_resource("hosting.txt"), title=title, line="=" * len(title), **about)
+        (partial / "README.txt").write_text(read_me, encoding="utf-8")
+        _replace(partial, output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return model
+
+
+def model_of(export: Path) -> tuple[Path, dict[str, Any]]:
+    """Returns the TFLite file of an export that suits a browser, and the export's `config.json`.
+
+    Raises:
+        ConfigError: if there is none; the message says how to get one.
+    """
+    if not export.is_dir():
+        raise ConfigError(f"--model={export} is not the folder of an export.")
+    config = export / "config.json"
+    try:
+        settings = dict(json.loads(config.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        raise ConfigError(
+            f"--model={export} is no export: it has no readable config.json. Make one of a run: "
+            f"python -m tfpix2pix.export --run=RUN --output=saved_models/NAME"
+        ) from None
+    if "multiple" not in settings:  # a run has a config.json as well
+        raise ConfigError(
+            f"--model={export} is a run, not an export. Export it first: "
+            f"python -m tfpix2pix.export --run={export} --output=saved_models/{export.resolve().name}"
+        )
+    model = next((file for name in MODELS if (file := export / name).is_file()), None)
+    again = f"python -m tfpix2pix.export --run=RUN --output={export} --formats tflite_float16"
+    if model is None:
+        raise ConfigError(f"--model={export} has no TFLite file. Write one: {again}")
+    if settings["size"] is None:
+        raise ConfigError(f"{model} was exported with --dynamic; a browser takes one size only. Without it: {again}")
+    for side in ("input", "target"):
+        _check(Encoding.from_json(settings[side]), side)
+    return model, settings
+
+
+def _check(encoding: Encoding, side: str) -> None:
+    """Checks that the page knows how to show and read such pictures.
+
+    Raises:
+        ConfigError: if it doesn't.
+    """
+    if encoding.channels not in (1, 3) or encoding.bits != 8:
+        raise ConfigError(
+            f"The {side} has {encoding.channels} channels of {encoding.bits} bits; the page knows pictures of 1 or 3 "
+            "channels and 8 bits."
+        )
+
+
+def _page_config(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what the page has to know of the export."""
+    encoding = Encoding.from_json(settings["input"])
+    return {
+        "name": settings["name"],
+        "model": "model.tflite",
+        "shape": [1, *settings["size"], encoding.depth],
+        "input": settings["input"],
+        "target": settings["target"],
+    }
+
+
+def _page(about: Mapping[str, str], config: Mapping[str, Any]) -> str:
+    script = _resource("start.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    # A "<" would let a text end the script that it is in.
+    data = json.dumps(config, separators=(",", ":")).replace("<", "\\u003c")
+    texts = {name: html.escape(text) for name, text in about.items()}
+    return _fill(_resource("page.html"), script=script, script_hash=f"sha256-{digest}", config=data, **texts)
+
+
+def _copy_runtime(litert: Path, output: Path) -> None:
+    for file in litert.iterdir():
+        shutil.copyfile(file, output / file.name)
+    index = output / "index.js"
+    text = index.read_text(encoding="utf-8")
+    bare = 'from "@litertjs/wasm-utils"'
+    if text.count(bare) != 1:
+        raise ConfigError(f"{litert} isn't what npm has of LiteRT.js. Remove that folder, and it is fetched anew.")
+    for name, content in (
+        (
+            index,
+            "// Changed by tfpix2pix: wasm-utils is imported by its path.\n"
+            + text.replace(bare, 'from "./wasm-utils.js"'),
+        ),
+        (output / "wasm-utils.js", (output / "wasm-utils.js").read_text(encoding="utf-8")),
+    ):
+        # The maps that developers' tools would look for aren't here.
+        lines = [line for line in content.splitlines() if not line.startswith("//# sourceMappingURL=")]
+        name.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (output / "LICENSE.txt").write_text(_resource("litert_licence.txt"), encoding="utf-8")
+
+
+def _replace(new: Path, old: Path) -> None:
+    """Puts one folder in the place of another; a kill in between leaves the other one under a name with a dot."""
+    aside = old.with_name(f".{old.name}.old")
+    shutil.rmtree(aside, ignore_errors=True)
+    if old.exists():
+        os.replace(old, aside)
+    os.replace(new, old)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _fill(template: str, **values: str) -> str:
+    """Replaces each `{{name}}` of the template; what a value holds is left as it is."""
+    first, *parts = template.split("{{")
+    pieces = [part.partition("}}") for part in parts]
+    return first + "".join(values[name] + rest for name, _, rest in pieces)
+
+
+@functools.cache
+def _resource(name: str) -> str:
+    return resources.files("tfpix2pix.web").joinpath(name).read_text(encoding="utf-8")
