@@ -1,6 +1,7 @@
 """A run becomes an export, and one picture is the same in every form of it."""
 
 import json
+import resource
 import subprocess
 import sys
 
@@ -38,6 +39,25 @@ def exported(run, tmp_path_factory):
     output = tmp_path_factory.mktemp("saved_models") / "little"
     assert export.main([f"--run={run}", f"--output={output}", "--samples=2", "--representative=4"]) == 0
     return output
+
+
+def test_a_disk_that_is_full_leaves_the_versions_before_as_they_are(run, tmp_path, capsys):
+    output = tmp_path / "little"
+    flags = [f"--run={run}", f"--output={output}", "--formats", "saved_model", "tflite_float16", "--samples=1"]
+    assert export.main(flags) == 0
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # the system refuses to write more to any file
+    try:
+        assert export.main(flags) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = capsys.readouterr().err
+    assert "error: " in said
+    assert "What was there is kept; give the same command again once that is mended." in said
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
+    assert export.main(flags) == 0
+    assert (output / "2").is_dir()
 
 
 def test_everything_is_there(exported):

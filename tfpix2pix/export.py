@@ -242,13 +242,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, exports, and says where everything lies; returns the exit status."""
     try:
         config = tyro.cli(ExportConfig, prog="python -m tfpix2pix.export", description=__doc__, args=arguments)
-        quieten_tensorflow()
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    quieten_tensorflow()
+    import tensorflow as tf
+
+    try:
         version = export(config)
     except (ConfigError, DatasetError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (ExportError, OSError) as error:
+    except ExportError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except (OSError, tf.errors.OpError) as error:
+        reason = error.message if isinstance(error, tf.errors.OpError) else error
+        print(
+            f"error: {reason}\nWhat was there is kept; give the same command again once that is mended.",
+            file=sys.stderr,
+        )
         return 1
     print(f"\nExported: {config.output} (version {version.name})  Card: {config.output / 'MODEL_CARD.md'}")
     print(f"Next: python -m tfpix2pix.translate --model={config.output} --input=FOLDER --output=FOLDER")
