@@ -19,6 +19,7 @@ ARRAYS = (".tif", ".tiff", ".npy")  # what TensorFlow can't read
 # What TensorFlow raises of a broken picture; the second where its message would quote the bytes.
 ERRORS = (tf.errors.OpError, UnicodeDecodeError)
 _ORIENTATION = 0x0112
+_PIXELS_A_BYTE = 2048  # of a JPEG; four times what 8x8 pixels a bit make, for files that subsample the luma, too
 _EXTENSIONS = 64  # of a GIF before its first picture
 
 
@@ -88,7 +89,13 @@ def _reader(encoding: Encoding) -> Any:
 
 def _decode_jpeg(data: tf.Tensor, head: tf.Tensor, encoding: Encoding, max_pixels: int) -> tf.Tensor:
     shape = tf.io.extract_jpeg_shape(data, output_type=tf.int64)
-    with tf.control_dependencies([_check_pixels(shape[0], shape[1], max_pixels)]):
+    # Each block of 8x8 pixels takes a bit at least. Where most are missing, TensorFlow would fill in grey: a picture of
+    # 100 megapixels out of 800 bytes.
+    most = _PIXELS_A_BYTE * tf.strings.length(data)
+    whole = tf.debugging.assert_less_equal(
+        tf.cast(shape[0] * shape[1], tf.float64), tf.cast(most, tf.float64), "a JPEG file that is cut off"
+    )
+    with tf.control_dependencies([_check_pixels(shape[0], shape[1], max_pixels), whole]):
         # The accurate inverse transform gives the values that other JPEG readers give; TensorFlow's default is up to
         # five off.
         image = tf.io.decode_jpeg(data, channels=encoding.channels, dct_method="INTEGER_ACCURATE")

@@ -1,7 +1,6 @@
 """The fuzz test and the load test of `benchmarks/`, small: their properties must hold on every commit."""
 
 import importlib
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -17,24 +16,14 @@ def run(script, *flags):
 
 
 def test_spoiled_files_and_requests_are_accepted_or_refused_by_name(tmp_path):
-    kinds = [kind for kind in importlib.import_module("benchmarks.fuzz").SHARES if kind != "config"]
-    said = run("fuzz.py", "--count=400", "--seed=7", f"--failures={tmp_path / 'failures'}", "--kinds", *kinds)
+    kinds = list(importlib.import_module("benchmarks.fuzz").SHARES)
+    said = run("fuzz.py", "--count=400", "--seed=7", "--seconds=180", f"--failures={tmp_path / 'failures'}")
     assert "400 cases with seed 7, 0 failures" in said
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line[:1].isalpha()}
     for kind in kinds:
         count, accepted, refused = (int(number.replace(",", "")) for number in rows[kind][:3])
         assert count == accepted + refused > 0
     assert int(rows["all"][1]) > 30  # not everything is refused
-
-
-def test_spoiled_configs_are_accepted_or_refused_by_name(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    targets = importlib.import_module("fuzzing.targets")
-    for name in ("in", "out", "kept"):
-        (tmp_path / name).mkdir()
-    loaders = targets.Loaders(tmp_path)
-    outcomes = {loaders.config(random.Random(number)) for number in range(400)}
-    assert outcomes == {targets.ACCEPTED, targets.REFUSED}
 
 
 def test_a_served_export_stands_a_mixed_load():

@@ -187,3 +187,15 @@ def test_only_an_animations_first_picture_is_unpacked(colours):
 def test_gifs_without_a_whole_picture_are_refused(data):
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"without a picture|cut off"):
         decode.decode(data)
+
+
+def test_a_jpeg_that_is_far_too_short_for_its_size_is_refused():
+    data = bytearray(saved(Image.new("RGB", (16, 16)), "JPEG"))
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = struct.pack(">HH", 9999, 10_000)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a JPEG file that is cut off"):
+        decode.decode(bytes(data))
+    # The emptiest picture that an encoder makes isn't that short.
+    for mode in ("L", "RGB"):
+        flat = saved(Image.new(mode, (3000, 2000)), "JPEG", quality=1, optimize=True, progressive=True, subsampling=2)
+        assert decode.decode(flat).shape == (2000, 3000, 3)
