@@ -55,11 +55,14 @@ def _tiff(data: bytes) -> npt.NDArray[Any]:
         page = file.pages.first
         shape, dtype, axes = page.shape, page.dtype, page.axes
         parts, stored = math.prod(page.chunked), sum(page.databytecounts)
+        lacks_parts = not page.is_contiguous and len(page.databytecounts) < parts
     except Exception as error:  # tifffile raises anything on a broken file
         raise ValueError("not a TIFF file that can be read") from error
     _check_array(shape, dtype)
     if parts > _MOST_PARTS or stored > 2 * len(data):  # a little file could keep the reader busy for days
         raise ValueError(f"a TIFF file of {parts} strips or tiles, which have {stored} bytes in a file of {len(data)}")
+    if lacks_parts:  # it would be filled with zeros: a picture of 100 megapixels out of a kilobyte
+        raise ValueError("cut off")
     try:
         if not _HAS_CODECS:
             _check_parts(page, data)

@@ -96,6 +96,15 @@ def test_what_a_tiff_declares_is_looked_at_before_it_is_decoded():
         arrays.from_bytes(with_tag(tiff(grey), 279, 2**31))
 
 
+@pytest.mark.parametrize("options", [{"tile": (16, 16)}, {"rowsperstrip": 4, "compression": "zlib"}])
+def test_a_tiff_that_lacks_strips_or_tiles_is_refused(options):
+    values = np.arange(1024, dtype=np.uint8).reshape(32, 32)
+    data = tiff(values, **options)
+    np.testing.assert_array_equal(arrays.from_bytes(bytes(data))[..., 0], values)
+    with pytest.raises(ValueError, match="cut off"):
+        arrays.from_bytes(with_tag(data, 257, 3200))
+
+
 @pytest.mark.parametrize("compression", [None, "zlib", "lzma", "packbits"])
 def test_without_imagecodecs_a_strip_unpacks_to_no_more_than_its_share(monkeypatch, compression):
     monkeypatch.setattr(arrays, "_HAS_CODECS", False)
