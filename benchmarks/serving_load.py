@@ -45,7 +45,7 @@ SIZES = [(1, 1), (24, 40), (64, 64), (100, 75), (128, 200)]
 HUGE = (1000, 1000)
 GOOD, REFUSED = "answered", "INVALID_ARGUMENT"
 WAVES = 8
-REST = 1.0  # seconds of silence before the memory is looked at
+REST = 0.4  # seconds of silence before the memory is looked at
 # The C library hands memory back at once, so that what the process has is what it uses.
 ALLOCATOR = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 Status = str

@@ -17,8 +17,8 @@ def run(script, *flags):
 
 def test_spoiled_files_and_requests_are_accepted_or_refused_by_name(tmp_path):
     kinds = list(importlib.import_module("benchmarks.fuzz").SHARES)
-    said = run("fuzz.py", "--count=400", "--seed=7", "--seconds=180", f"--failures={tmp_path / 'failures'}")
-    assert "400 cases with seed 7, 0 failures" in said
+    said = run("fuzz.py", "--count=250", "--seed=7", "--seconds=180", f"--failures={tmp_path / 'failures'}")
+    assert "250 cases with seed 7, 0 failures" in said
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line[:1].isalpha()}
     for kind in kinds:
         count, accepted, refused = (int(number.replace(",", "")) for number in rows[kind][:3])
@@ -27,6 +27,6 @@ def test_spoiled_files_and_requests_are_accepted_or_refused_by_name(tmp_path):
 
 
 def test_a_served_export_stands_a_mixed_load():
-    said = run("serving_load.py", "--seconds=8", "--growth=200")
+    said = run("serving_load.py", "--seconds=4", "--growth=200")
     assert "wrong answers and wrong refusals: 0" in said
     assert "REST, small" in said
