@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fuzzing import ALLOCATOR
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,8 +40,6 @@ SHARES = {
 }  # fmt: skip
 START_SECONDS = 300  # that a process may take before its first case
 OWN = ("in", "out")
-# The C library hands memory back at once, so that what the process has is what it uses.
-ALLOCATOR = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 Result = dict[str, Any]
 
 

@@ -36,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import numpy.typing as npt
 import requests
+from fuzzing import ALLOCATOR
 from PIL import Image
 from tqdm import tqdm
 
@@ -46,8 +47,6 @@ HUGE = (1000, 1000)
 GOOD, REFUSED = "answered", "INVALID_ARGUMENT"
 WAVES = 8
 REST = 0.4  # seconds of silence before the memory is looked at
-# The C library hands memory back at once, so that what the process has is what it uses.
-ALLOCATOR = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 Status = str
 Send = Callable[["Client"], tuple[Status, Any]]
 
@@ -165,14 +164,10 @@ def _requests(folder: Path) -> tuple[list[Request], list[Request]]:
 
     from pipelines.spec import RGB
     from tfpix2pix.inference import Translator
-    from tfpix2pix.models import unet_generator
     from tfpix2pix.serving import saved_model
 
-    generator = unet_generator((8, 8, 3), base_filters=4, seed=0)
     rng = np.random.default_rng(0)
-    for weight in generator.trainable_weights:  # far from where training starts, so that pictures have contrast
-        weight.assign_add(rng.normal(0, 0.2, weight.shape).astype(np.float32))
-    translator = Translator(generator, RGB, RGB)
+    translator = Translator(importlib.import_module("tests.small").trained_generator(size=8), RGB, RGB)
     saved_model.save(translator, folder / "1", max_pixels=LIMIT)
     valid = []
     for number, (height, width) in enumerate([*SIZES, *SIZES, HUGE]):

@@ -156,7 +156,8 @@ def differences(run: Run, whole: Run, sessions: list[Path], examples: Path) -> l
     """Returns what of a run isn't what it should be."""
     found = []
     contents = [_contents(max(one.checkpoints.glob("step_*.npz"))) for one in (run, whole)]
-    found += [f"checkpoint: {name}" for name in contents[0].keys() | contents[1].keys() if not _same(name, *contents)]
+    names = contents[0].keys() | contents[1].keys()
+    found += [f"checkpoint: {name}" for name in names if contents[0].get(name) != contents[1].get(name)]
     for file in ("history", "validation"):
         if getattr(run, file).read_bytes() != getattr(whole, file).read_bytes():
             found.append(f"{file}.csv")
@@ -173,10 +174,6 @@ def differences(run: Run, whole: Run, sessions: list[Path], examples: Path) -> l
 def _contents(checkpoint: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(checkpoint) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
-
-
-def _same(name: str, one: dict[str, bytes], other: dict[str, bytes]) -> bool:
-    return one.get(name) == other.get(name)
 
 
 def main() -> int:

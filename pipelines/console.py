@@ -20,12 +20,17 @@ def quieten_tensorflow() -> None:
         tf.config.list_physical_devices()
 
 
-def progress(items: Iterable[Any], total: int, name: str, unit: str = "picture") -> Any:
-    """Returns the items behind a progress bar (`tqdm`), which a log file sees once a minute."""
+def progress(
+    items: Iterable[Any] | None, total: int, name: str | None, unit: str = "picture", *, initial: int = 0
+) -> Any:
+    """Returns the items behind a progress bar (`tqdm`), which a log file sees once a minute.
+
+    Without items it is a bar to `update`; `initial` of them were done before.
+    """
     from tqdm import tqdm
 
     seconds = 0.5 if sys.stderr.isatty() else 60
-    return tqdm(items, total=total, desc=name, unit=unit, mininterval=seconds, dynamic_ncols=True)
+    return tqdm(items, total=total, desc=name, unit=unit, initial=initial, mininterval=seconds, dynamic_ncols=True)
 
 
 @contextlib.contextmanager

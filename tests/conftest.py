@@ -52,3 +52,25 @@ def pairs_folder(tmp_path: Path, write_picture: Callable[..., Path]) -> Path:
     for number in range(20):
         write_picture(folder / f"{number:02d}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 20 pairs; the right half is the negative of the left."""
+    folder = tmp_path_factory.mktemp("pairs")
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        small = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(np.concatenate([small, 255 - small], axis=1)).resize((80, 40)).save(
+            folder / f"{number:02d}.png"
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def whole(pairs, tmp_path_factory):
+    """A run that nothing interrupted."""
+    import tfpix2pix
+    from tests.runs import small_config
+
+    return tfpix2pix.fit(small_config(pairs, tmp_path_factory.mktemp("whole") / "run"))

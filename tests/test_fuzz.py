@@ -15,8 +15,9 @@ def run(script, *flags):
     return done.stdout
 
 
-def test_spoiled_files_and_requests_are_accepted_or_refused_by_name(tmp_path):
-    kinds = list(importlib.import_module("benchmarks.fuzz").SHARES)
+def test_spoiled_files_and_requests_are_accepted_or_refused_by_name(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    kinds = list(importlib.import_module("fuzz").SHARES)
     said = run("fuzz.py", "--count=250", "--seed=7", "--seconds=180", f"--failures={tmp_path / 'failures'}")
     assert "250 cases with seed 7, 0 failures" in said
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line[:1].isalpha()}

@@ -1,7 +1,6 @@
 """A run becomes an export, and one picture is the same in every form of it."""
 
 import json
-import resource
 import subprocess
 import sys
 
@@ -11,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tests.demo import stand_in
+from tests.runs import full_disk
 from tfpix2pix import export, translate
 from tfpix2pix.config import ConfigError
 from tfpix2pix.loading import open_model
@@ -46,12 +46,8 @@ def test_a_disk_that_is_full_leaves_the_versions_before_as_they_are(run, tmp_pat
     flags = [f"--run={run}", f"--output={output}", "--formats", "saved_model", "tflite_float16", "--samples=1"]
     assert export.main(flags) == 0
     before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # the system refuses to write more to any file
-    try:
+    with full_disk():
         assert export.main(flags) == 1
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     said = capsys.readouterr().err
     assert "error: " in said
     assert "What was there is kept; give the same command again once that is mended." in said

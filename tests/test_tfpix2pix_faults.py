@@ -3,32 +3,18 @@
 import contextlib
 import dataclasses
 import os
-import resource
 import time
 
 import pytest
 from PIL import Image
 
 import tfpix2pix
-from tests.test_tfpix2pix_trainer import assert_same_run, pairs, small_config, whole  # noqa: F401 - fixtures
+from tests.runs import assert_same_run, full_disk, small_config
 from tfpix2pix import train
 from tfpix2pix.checkpoint import CheckpointError
 from tfpix2pix.config import ConfigError
 from tfpix2pix.run import Run
 from tfpix2pix.trainer import Trainer
-
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@contextlib.contextmanager
-def full_disk(room=20_000):
-    """Lets the system refuse to write more than so many bytes to any file, as a full disk does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @contextlib.contextmanager
@@ -51,7 +37,7 @@ def partial_files(run):
     return [path for path in run.folder.rglob("*") if "partial" in path.name]
 
 
-def test_a_disk_that_is_full_during_a_checkpoint(pairs, whole, tmp_path):  # noqa: F811
+def test_a_disk_that_is_full_during_a_checkpoint(pairs, whole, tmp_path):
     config = small_config(pairs, tmp_path / "run", checkpoint_minutes=0.0)
     with contextlib.ExitStack() as stack:
         stack.enter_context(at_step(20, lambda: stack.enter_context(full_disk())))
@@ -63,21 +49,21 @@ def test_a_disk_that_is_full_during_a_checkpoint(pairs, whole, tmp_path):  # noq
     assert_same_run(tfpix2pix.fit(config), whole)
 
 
-def test_a_disk_that_is_full_before_the_first_checkpoint(pairs, tmp_path):  # noqa: F811
+def test_a_disk_that_is_full_before_the_first_checkpoint(pairs, tmp_path):
     config = small_config(pairs, tmp_path / "run", checkpoint_minutes=0.0, sample_every=45)
     with full_disk(5_000), pytest.raises(CheckpointError, match="starts anew: there is no checkpoint yet"):
         tfpix2pix.fit(config)
     assert not partial_files(Run(config.run.workdir))
 
 
-def test_a_folder_that_nobody_can_write(pairs, tmp_path):  # noqa: F811
+def test_a_folder_that_nobody_can_write(pairs, tmp_path):
     nowhere = tmp_path / "none"
     nowhere.symlink_to("/proc/nothing/run")  # where no system lets anybody make a folder
     with pytest.raises(ConfigError, match=r"can't be written to .*Give another --workdir"):
         tfpix2pix.fit(small_config(pairs, nowhere / "run"))
 
 
-def test_a_second_run_in_the_same_folder_is_refused_while_the_first_trains(pairs, whole, tmp_path):  # noqa: F811
+def test_a_second_run_in_the_same_folder_is_refused_while_the_first_trains(pairs, whole, tmp_path):
     config = small_config(pairs, tmp_path / "run")
     refused = []
 
@@ -93,7 +79,7 @@ def test_a_second_run_in_the_same_folder_is_refused_while_the_first_trains(pairs
 
 
 @pytest.mark.parametrize("change", ["removed", "cut off"])
-def test_pictures_that_change_while_a_run_reads_them(pairs, whole, tmp_path, capsys, change):  # noqa: F811
+def test_pictures_that_change_while_a_run_reads_them(pairs, whole, tmp_path, capsys, change):
     folder = tmp_path / pairs.name  # which stands on the sheets
     folder.mkdir()
     for file in pairs.iterdir():
@@ -116,7 +102,7 @@ def test_pictures_that_change_while_a_run_reads_them(pairs, whole, tmp_path, cap
     assert_same_run(tfpix2pix.fit(config), whole)
 
 
-def test_pictures_that_were_changed_between_two_sessions_of_a_run(pairs, tmp_path):  # noqa: F811
+def test_pictures_that_were_changed_between_two_sessions_of_a_run(pairs, tmp_path):
     folder = tmp_path / pairs.name  # which stands on the sheets
     folder.mkdir()
     for file in pairs.iterdir():
@@ -129,13 +115,13 @@ def test_pictures_that_were_changed_between_two_sessions_of_a_run(pairs, tmp_pat
         tfpix2pix.fit(longer)
 
 
-def test_a_clock_that_jumps(pairs, whole, tmp_path, monkeypatch):  # noqa: F811
+def test_a_clock_that_jumps(pairs, whole, tmp_path, monkeypatch):
     now, jumps = time.time, iter(range(10**9))
     monkeypatch.setattr(time, "time", lambda: now() + 3.0e7 * (-1) ** next(jumps))  # a year ahead, a year back
     assert_same_run(tfpix2pix.fit(small_config(pairs, tmp_path / "run", checkpoint_minutes=0.0)), whole)
 
 
-def test_a_drive_that_was_cut_off_while_a_checkpoint_was_written(pairs, whole, tmp_path, capsys):  # noqa: F811
+def test_a_drive_that_was_cut_off_while_a_checkpoint_was_written(pairs, whole, tmp_path, capsys):
     # A mounted drive may show a file under its name before all of it is there: empty, or without its end.
     config = small_config(pairs, tmp_path / "run", checkpoint_minutes=0.0)
     run = Run(config.run.workdir)

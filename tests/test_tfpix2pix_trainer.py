@@ -16,56 +16,12 @@ from PIL import Image
 import tfpix2pix
 from pipelines import encode
 from pipelines.spec import RGB
+from tests.runs import assert_same_run, small_config, weights
 from tfpix2pix import checkpoint
-from tfpix2pix.config import ConfigError, DataConfig, ModelConfig, ObjectiveConfig, RunConfig, TrainConfig
+from tfpix2pix.config import ConfigError
 from tfpix2pix.run import Run, read_history
 from tfpix2pix.state import build_state
 from tfpix2pix.trainer import Interrupted, NonFiniteLossError, Trainer
-
-
-def small_config(dataset, workdir, **run):
-    return TrainConfig(
-        DataConfig(dataset=str(dataset), direction="AtoB", image_size=(32, 32), batch_size=2),
-        ModelConfig(base_filters=4, patch_size=16),
-        ObjectiveConfig(ema=0.9),
-        dataclasses.replace(RunConfig(workdir=workdir, steps=45, sample_every=15), **run),
-    )
-
-
-def weights(run):
-    """Every number of the run's last checkpoint."""
-    (*_, newest) = sorted(run.checkpoints.glob("*.npz"))
-    with np.load(newest) as archive:
-        return {name: archive[name] for name in archive.files if name != "step.json"}
-
-
-def assert_same_run(one, other):
-    expected = weights(other)
-    found = weights(one)
-    assert set(found) == set(expected)
-    for name, value in expected.items():
-        np.testing.assert_array_equal(found[name], value, err_msg=name)
-    for file in ("history", "validation"):
-        assert getattr(one, file).read_text() == getattr(other, file).read_text()
-    assert one.sample(45).read_bytes() == other.sample(45).read_bytes()
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pairs")
-    rng = np.random.default_rng(0)
-    for number in range(20):
-        small = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        Image.fromarray(np.concatenate([small, 255 - small], axis=1)).resize((80, 40)).save(
-            folder / f"{number:02d}.png"
-        )
-    return folder
-
-
-@pytest.fixture(scope="module")
-def whole(pairs, tmp_path_factory):
-    """A run that nothing interrupted."""
-    return tfpix2pix.fit(small_config(pairs, tmp_path_factory.mktemp("whole") / "run"))
 
 
 def test_a_run_writes_what_the_readme_promises(whole):

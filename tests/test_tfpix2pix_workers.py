@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tfpix2pix
-from tests.test_tfpix2pix_trainer import pairs, small_config, weights  # noqa: F401 - `pairs` is a fixture
+from tests.runs import small_config, weights
 from tfpix2pix.config import ConfigError
 from tfpix2pix.run import Run, read_history
 from tfpix2pix.workers import check_cluster
@@ -62,7 +62,7 @@ def wait_for_checkpoint(run, chief):
         time.sleep(0.02)
 
 
-def test_workers_equal_one_machine_and_survive_a_kill_and_a_notice(pairs, tmp_path):  # noqa: F811
+def test_workers_equal_one_machine_and_survive_a_kill_and_a_notice(pairs, tmp_path):
     run = Run(tmp_path / "several")
     chief, other = start_workers(pairs, run.folder, "--checkpoint-minutes=0")
     wait_for_checkpoint(run, chief)

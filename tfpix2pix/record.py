@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from tqdm import tqdm
 
 from pipelines import Preprocessing, encode
 from pipelines.build import evaluation_batches
+from pipelines.console import progress
 from pipelines.spec import Source
 from tfpix2pix import report
 from tfpix2pix.config import TrainConfig
@@ -62,9 +61,7 @@ class Record(contextlib.ExitStack):
         self._history = self.enter_context(contextlib.closing(History(run.history, LOSS_NAMES, step)))
         self._val_history = self.enter_context(contextlib.closing(History(run.validation, ("val_l1",), step)))
         self._writer = self.enter_context(contextlib.closing(tf.summary.create_file_writer(str(run.logs))))
-        seconds = 0.5 if sys.stderr.isatty() else 60  # a log file isn't to be filled with bars
-        bar = tqdm(total=total_steps, initial=step, unit="step", dynamic_ncols=True, mininterval=seconds)
-        self._bar = self.enter_context(contextlib.closing(bar))
+        self._bar = self.enter_context(contextlib.closing(progress(None, total_steps, None, "step", initial=step)))
 
     def add(self, step: int, losses: npt.NDArray[np.float32], seconds: float) -> None:
         """Writes and shows losses.

@@ -67,8 +67,9 @@ def fit(config: TrainConfig) -> Run:
     if workers.chief:
         run.create(config, data)
     workers.wait()
-    run.check(config)  # once more, for the workers that were here before there was a folder
-    run.check_data(data)
+    if not workers.chief:  # which may have been here before there was a folder
+        run.check(config)
+        run.check_data(data)
     with run.locked() if workers.chief else contextlib.nullcontext():
         Trainer(config, run, strategy, workers, state, preprocessing(config), training, validation).train()
     return run

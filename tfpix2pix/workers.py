@@ -20,7 +20,7 @@ class Workers:
     """This process among those that train with it; alone under every strategy but `multiworker`.
 
     Args:
-        strategy: the strategy of the run.
+        strategy: the strategy of the run; of several workers, the one that was made from TF_CONFIG as it is.
 
     Attributes:
         count: how many processes there are.
@@ -28,12 +28,9 @@ class Workers:
     """
 
     def __init__(self, strategy: tf.distribute.Strategy) -> None:
-        self.count, self.chief = 1, True
-        if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-            resolver = strategy.cluster_resolver
-            cluster = resolver.cluster_spec().as_dict()
-            self.count = sum(map(len, cluster.values()))
-            self.chief = resolver.task_type == "chief" or ("chief" not in cluster and resolver.task_id == 0)
+        several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        number, self.count = check_cluster() if several else (0, 1)
+        self.chief = number == 0
         replicas = strategy.num_replicas_in_sync // self.count
 
         @tf.function

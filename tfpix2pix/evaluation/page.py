@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 import io
 import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -20,11 +17,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipelines.inspection.page import printable
+from tfpix2pix import pages
 from tfpix2pix.config import format_size
 from tfpix2pix.evaluation.result import Figure, Result, Score
 from tfpix2pix.metrics.pictures import Pictures, check_pictures
 from tfpix2pix.run import write_atomically
 
+_PACKAGE = "tfpix2pix.evaluation"
 _QUALITY = 85  # of WebP: what it loses can't be seen beside what a generator loses
 _CARDS = "\0"  # no text of the page can hold it
 _CODE = r"<code>\1</code>"
@@ -88,13 +87,14 @@ def worst_first(score: Score, values: npt.NDArray[np.float64]) -> npt.NDArray[np
 
 def _frame(result: Result, plots: Sequence[Plot]) -> str:
     """Returns all of the page but the cards, for which it holds `_CARDS`."""
-    style, script = _resource("page.css"), _resource("page.js")
+    style, script = pages.style(_PACKAGE), pages.resource(_PACKAGE, "page.js")
     first = result.scores[_first(result.scores)]
-    return Template(_resource("page.html")).substitute(
+    return pages.fill(
+        pages.resource(_PACKAGE, "page.html"),
         style=style,
-        style_hash=_content_hash(style),
+        style_hash=pages.content_hash(style),
         script=script,
-        script_hash=_content_hash(script),
+        script_hash=pages.content_hash(script),
         title=_escaped(f"Evaluation of {result.about.get('model', 'a model')}"),
         facts=_facts(result.about),
         command=_command(result.about.get("command")),
@@ -266,11 +266,3 @@ def _uri(kind: str, data: bytes) -> str:
 
 def _escaped(text: str) -> str:
     return html.escape(printable(text))
-
-
-def _resource(name: str) -> str:
-    return resources.files("tfpix2pix.evaluation").joinpath(name).read_text(encoding="utf-8")
-
-
-def _content_hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -12,6 +12,7 @@ All see pictures that are resized "clean" (Parmar et al. 2022): bicubic and anti
 from __future__ import annotations
 
 import tarfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ def feature_network(name: str, graph: str | None = None) -> FeatureNetwork:
     if name == "inception2015":
         if graph is None:
             raise ConfigError(
-                f"inception2015 needs the graph of 2015-12-05: the path, or the address, of {GRAPH_FILE} or of the "
+                f"inception2015 needs the graph of 2015-12-05: the path of {GRAPH_FILE} or of the "
                 "inception-2015-12-05.tgz that holds it."
             )
         return inception2015(graph)
@@ -103,8 +104,8 @@ def inception2015(graph: str) -> FeatureNetwork:
     resizing, which is bilinear and not antialiased. The original code of FID used that, so old figures differ.
 
     Args:
-        graph: path or http(s) address of `classify_image_graph_def.pb` (also called `inception-2015-12-05.pb`) or of
-            a `.tgz` that holds it; what an address gives is kept in Keras's cache.
+        graph: path of `classify_image_graph_def.pb` (also called `inception-2015-12-05.pb`) or of a `.tgz` that holds
+            it. A graph is a program: take it from where you trust.
 
     Raises:
         ConfigError: if there is no such file, or it is another graph.
@@ -144,7 +145,7 @@ def inceptionv3_keras() -> FeatureNetwork:
     """
     try:
         model = keras.applications.InceptionV3(include_top=False, pooling="avg", input_shape=(299, 299, 3))
-    except Exception as error:  # Keras raises a bare Exception
+    except (OSError, EOFError, tarfile.TarError, zlib.error, StopIteration) as error:
         raise ConfigError(
             f"The weights of InceptionV3 can't be downloaded: {error}. Put "
             "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5 into Keras's cache by hand (~/.keras/models), "
@@ -189,14 +190,12 @@ def _compiled(function: Callable[[tf.Tensor], tf.Tensor], size: tuple[int, int])
 
 def _read_graph(graph: str) -> bytes:
     try:
-        if graph.startswith(("http://", "https://")):
-            graph = keras.utils.get_file(origin=graph)
         if graph.endswith((".tgz", ".tar.gz")):
             with tarfile.open(graph) as archive:
                 member = next(entry for entry in archive if Path(entry.name).name == GRAPH_FILE and entry.isfile())
                 content = archive.extractfile(member)
                 return content.read() if content else b""
         return Path(graph).read_bytes()
-    except Exception as error:  # Keras raises a bare Exception
+    except (OSError, EOFError, tarfile.TarError, zlib.error, StopIteration) as error:
         reason = f"it holds no {GRAPH_FILE}" if isinstance(error, StopIteration) else error
         raise ConfigError(f"The Inception graph {graph} can't be read: {reason}") from error

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import html
-import json
 import os
 import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
+from tfpix2pix import pages
 from tfpix2pix.config import ConfigError
 from tfpix2pix.study import pictures
 from tfpix2pix.study.plan import KEY, Algorithm, Pair, Study
 
+_PACKAGE = "tfpix2pix.study"
 EXAMPLE_URL = "https://example.org/study/index.html"
 _DATE = 946684800  # of every picture, 1 January 2000: archives can't hold 1970
 
@@ -91,7 +90,7 @@ def build(config: BuildConfig) -> list[str]:
         (partial / "site" / "index.html").write_text(page(study), encoding="utf-8")
         (partial / KEY).write_text(study.to_json(), encoding="utf-8")
         for template in ("hit_external.xml", "hit_html.xml"):
-            text = _fill(_resource(template), url=html.escape(config.url))
+            text = pages.fill(pages.resource(_PACKAGE, template), url=html.escape(config.url))
             (partial / template).write_text(text, encoding="utf-8")
         (partial / "README.txt").write_text(_read_me(config), encoding="utf-8")
         os.replace(partial, config.output)
@@ -102,16 +101,14 @@ def build(config: BuildConfig) -> list[str]:
 
 def page(study: Study) -> str:
     """Returns the page's HTML. It runs its own script and style alone, whatever else should get into it."""
-    style, script = _resource("page.css"), _resource("page.js")
-    # A "<" would let a text end the script that it is in.
-    data = json.dumps(study.page(), separators=(",", ":")).replace("<", "\\u003c")
-    return _fill(
-        _resource("page.html"),
-        style_hash=_content_hash(style),
-        script_hash=_content_hash(script),
+    style, script = pages.style(_PACKAGE), pages.resource(_PACKAGE, "page.js")
+    return pages.fill(
+        pages.resource(_PACKAGE, "page.html"),
+        style_hash=pages.content_hash(style),
+        script_hash=pages.content_hash(script),
         style=style,
         script=script,
-        study=data,
+        study=pages.script_json(study.page()),
     )
 
 
@@ -187,24 +184,11 @@ def _read_me(config: BuildConfig) -> str:
     if config.url == EXAMPLE_URL:
         note = f"Write its address into the template in place of {EXAMPLE_URL}."
     values = {"practice": config.practice, "trials": config.trials, "size": config.size}
-    text = _fill(_resource("hosting.txt"), **{name: str(value) for name, value in values.items()})
     title = f'A study "real or fake?" for {names}'
-    return _fill(text, algorithms=names, line="=" * len(title), url_note=note)
-
-
-def _fill(template: str, **values: str) -> str:
-    """Replaces each `{{name}}` of the template; what a value holds is left as it is."""
-    parts = template.split("{{")
-    filled = [parts[0]]
-    for part in parts[1:]:
-        name, closed, rest = part.partition("}}")
-        filled.append(values[name] + rest if closed and name in values else "{{" + part)
-    return "".join(filled)
-
-
-def _resource(name: str) -> str:
-    return resources.files("tfpix2pix.study").joinpath(name).read_text(encoding="utf-8")
-
-
-def _content_hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return pages.fill(
+        pages.resource(_PACKAGE, "hosting.txt"),
+        **{name: str(value) for name, value in values.items()},
+        algorithms=names,
+        line="=" * len(title),
+        url_note=note,
+    )

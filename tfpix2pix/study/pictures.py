@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from pipelines.pillow import open_picture
 from tfpix2pix.config import ConfigError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
@@ -93,7 +94,7 @@ def encode(file: Path, size: int) -> tuple[bytes, tuple[int, int]]:
         PictureError: if it can't be read.
     """
     try:
-        with Image.open(file) as opened:
+        with open_picture(file) as opened:
             picture = ImageOps.exif_transpose(opened)
             if picture.mode.startswith("I"):
                 # Pillow itself would cut 16 bits off at 255.
@@ -102,7 +103,7 @@ def encode(file: Path, size: int) -> tuple[bytes, tuple[int, int]]:
                 colours = picture.convert("RGBA")
                 picture = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
             picture = picture.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow's readers raise of all kinds on a broken file
         raise PictureError(f"can't be read ({error})") from error
     before = picture.size
     if before != (size, size):

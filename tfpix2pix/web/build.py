@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
 import html
 import json
 import os
 import shutil
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from pipelines.registry import licence
 from pipelines.spec import Encoding
+from tfpix2pix import pages
 from tfpix2pix.config import ConfigError
 from tfpix2pix.web import runtime
 
+_PACKAGE = "tfpix2pix.web"
 SCRIPTS = (
     *("page.js", "paper.js", "fill.js", "files.js", "examples.js"),
     *("translator.js", "worker.js", "pixels.js", "lab.js"),
@@ -49,8 +47,9 @@ def build(export: Path, output: Path) -> Path:
         (partial / "litert").mkdir(parents=True)
         shutil.copyfile(model, partial / "model.tflite")
         _copy_runtime(litert, partial / "litert")
-        for name in (*SCRIPTS, "page.css", "icon.svg"):
+        for name in (*SCRIPTS, "icon.svg"):
             (partial / name).write_text(_resource(name), encoding="utf-8")
+        (partial / "page.css").write_text(pages.style(_PACKAGE), encoding="utf-8")
         data = licence(settings["trained"]["data"]["dataset"])
         about = {"name": settings["name"], "litert": runtime.PACKAGES[0].version, "data": data}
         bytes_of = {
@@ -60,7 +59,7 @@ def build(export: Path, output: Path) -> Path:
         page = _page(about, {**_page_config(settings), "bytes": bytes_of})
         (partial / "index.html").write_text(page, encoding="utf-8")
         title = f"A page to draw on: {settings['name']}"
-        read_me = _fill(_resource("hosting.txt"), title=title, line="=" * len(title), **about)
+        read_me = pages.fill(_resource("hosting.txt"), title=title, line="=" * len(title), **about)
         (partial / "README.txt").write_text(read_me, encoding="utf-8")
         _replace(partial, output)
     finally:
@@ -126,12 +125,11 @@ def _page_config(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _page(about: Mapping[str, str], config: Mapping[str, Any]) -> str:
-    script = _resource("start.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    # A "<" would let a text end the script that it is in.
-    data = json.dumps(config, separators=(",", ":")).replace("<", "\\u003c")
+    script, data = _resource("start.js"), pages.script_json(config)
     texts = {name: html.escape(text) for name, text in about.items()}
-    return _fill(_resource("page.html"), script=script, script_hash=f"sha256-{digest}", config=data, **texts)
+    return pages.fill(
+        _resource("page.html"), script=script, script_hash=pages.content_hash(script), config=data, **texts
+    )
 
 
 def _copy_runtime(litert: Path, output: Path) -> None:
@@ -166,13 +164,5 @@ def _replace(new: Path, old: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _fill(template: str, **values: str) -> str:
-    """Replaces each `{{name}}` of the template; what a value holds is left as it is."""
-    first, *parts = template.split("{{")
-    pieces = [part.partition("}}") for part in parts]
-    return first + "".join(values[name] + rest for name, _, rest in pieces)
-
-
-@functools.cache
 def _resource(name: str) -> str:
-    return resources.files("tfpix2pix.web").joinpath(name).read_text(encoding="utf-8")
+    return pages.resource(_PACKAGE, name)
