@@ -31,7 +31,7 @@ class NonFiniteError(RuntimeError):
 
 
 def save(folder: Path, variables: Mapping[str, tf.Variable], step: int) -> Path:
-    """Writes `step_XXXXXXXX.npz` and deletes all but the newest.
+    """Writes `step_XXXXXXXX.npz`, and deletes all but the newest and what a kill in the middle of a write left behind.
 
     Args:
         folder: where a run's checkpoints lie.
@@ -55,6 +55,8 @@ def save(folder: Path, variables: Mapping[str, tf.Variable], step: int) -> Path:
                     np.lib.format.write_array(member, np.asarray(value), allow_pickle=False)
 
     path = folder / f"step_{step:08d}.npz"
+    for left in folder.glob(".step_*.partial.npz"):  # by a process that was killed while it wrote
+        left.unlink(missing_ok=True)
     try:
         write_atomically(path, write)
     except OSError as error:
