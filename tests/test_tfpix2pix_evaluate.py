@@ -12,53 +12,22 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipelines.cityscapes import LABELS, TRAIN_IDS
-from pipelines.datasets import cityscapes
-from pipelines.spec import RGB, Encoding
-from tests.small import trained_generator
-from tfpix2pix import evaluate, noise
-from tfpix2pix.config import ConfigError, DataConfig, ObjectiveConfig, TrainConfig
+from pipelines.spec import RGB
+from tests.evaluating import PALETTE, VAL, make_pairs, network, read, verb
+from tfpix2pix import evaluate
+from tfpix2pix.config import ConfigError, DataConfig, TrainConfig
 from tfpix2pix.evaluate import EvaluateConfig
-from tfpix2pix.evaluation import collect, files, labels, remarks
+from tfpix2pix.evaluation import collect, files, remarks
 from tfpix2pix.evaluation.result import Result
-from tfpix2pix.loading import open_model
 from tfpix2pix.metrics import bootstrap, features, frechet, histograms, pixel, recogniser, segmentation
 from tfpix2pix.run import Run
 from tfpix2pix.study import pictures as study
 from tfpix2pix.train import main as train
 
-PALETTE = ((0, 0, 0), (0, 0, 255), (255, 0, 0))
-SHADES = (40, 130, 220)  # what photos show of each class
-VAL = 9
-SIZE = 32
-
-
-def verb(*flags):
-    return evaluate.main([str(flag) for flag in ("--features=none", "--resamples=50", *flags)])
-
-
-def read(folder, side):
-    return np.stack([np.asarray(Image.open(file)) for file in sorted((folder / side).glob("*.png"))])
-
-
-def classes(rng):
-    return np.kron(rng.integers(0, 3, (4, 4)), np.ones((SIZE // 4, SIZE // 4), int))
-
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
-    """Labels in A/, photos in B/, each class of one shade: 12 to train on, 9 to look at."""
-    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("pairs")
-    for split, count in (("train", 12), ("val", VAL)):
-        for side in "AB":
-            (folder / split / side).mkdir(parents=True)
-        for number in range(count):
-            drawn = classes(rng)
-            Image.fromarray(np.array(PALETTE, np.uint8)[drawn]).save(folder / split / "A" / f"{number}.png")
-            photo = np.repeat(np.array(SHADES, np.uint8)[drawn][..., None], 3, axis=-1)
-            photo[::3, ::5] += rng.integers(0, 30, (11, 7, 3), dtype=np.uint8)  # more colours than a label map has
-            Image.fromarray(photo).save(folder / split / "B" / f"{number}.png")
-    return folder
+    return make_pairs(tmp_path_factory.mktemp("pairs"))
 
 
 @pytest.fixture(scope="module")
@@ -68,17 +37,6 @@ def run(pairs, tmp_path_factory):
     small = ["--image-size=32", "--base-filters=4", "--patch-size=16", "--steps=4", "--sample-every=4"]
     assert train([f"--dataset={pairs}", f"--workdir={workdir}", *small]) == 0
     return workdir
-
-
-def made(folder, generator, data, given=RGB, output=RGB, **objective):
-    """A run's folder without the training."""
-    run = Run(folder)
-    run.create(
-        TrainConfig(data=data, objective=ObjectiveConfig(**objective)),
-        {"input": given.to_json(), "target": output.to_json()},
-    )
-    generator.save(run.generator)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -94,20 +52,6 @@ def truth_teller(tmp_path_factory):
     folder, module = tmp_path_factory.mktemp("recogniser") / "teller", Teller()
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
     return folder
-
-
-def network():
-    """A feature network that needs no weights: mean and spread of each channel."""
-
-    def extract(x):
-        return tf.concat([tf.reduce_mean(x, (1, 2)), tf.math.reduce_std(x, (1, 2))], axis=1)
-
-    return features.FeatureNetwork("stand_in", 6, (SIZE, SIZE), extract)
-
-
-@pytest.fixture
-def stand_in(monkeypatch):
-    monkeypatch.setattr(features, "feature_network", lambda name, graph: network())
 
 
 # ---------------------------------------------------------------- labels -> photo, end to end
@@ -235,51 +179,6 @@ def test_a_study_can_be_built_of_it(evaluated):
     assert len(study.match(list(real), list(fake), paired=True, seed=0).pairs) == VAL
 
 
-# ---------------------------------------------------------------- photo -> labels
-
-
-def test_generated_labels_are_scored_by_the_nearest_colour_and_compared(pairs, tmp_path, capsys):
-    data = DataConfig(str(pairs), direction="BtoA", image_size=(32, 32))
-    for name, adversarial, norm in (("cgan", "cgan", "instance"), ("l1", "none", "none")):
-        made(tmp_path / name, trained_generator(norm), data, adversarial=adversarial)
-    first, second = tmp_path / "first", tmp_path / "second"
-    assert verb(f"--model={tmp_path / 'cgan'}", f"--output={first}") == 0
-    result = Result.read(first / "evaluation.json")
-    output, target = read(first, "output"), read(first, "target")
-    distance = [((output.astype(int) - colour) ** 2).sum(-1) for colour in PALETTE]
-    truth = np.argmax((target[..., None, :] == np.array(PALETTE)).all(-1), -1)
-    matrices = segmentation.confusion(truth, np.argmin(distance, axis=0), 3)
-    expected = segmentation.scores(matrices.sum(axis=0))
-    for key in ("pixel_accuracy", "class_accuracy", "iou"):
-        assert result.figure(f"seg_{key}").value == pytest.approx(getattr(expected, key))
-        assert result.figure(f"seg_{key}").real is None
-    said = next(remark for remark in result.remarks if "table 6" in remark)
-    assert "trained with L1+cGAN" in said
-    assert "L1 .86/.42/.35" in said
-    assert f"python -m tfpix2pix.train --dataset={pairs} --direction=BtoA --image-size=32" in said
-    assert "--adversarial=none" in said
-    assert f"--workdir={tmp_path / 'cgan_l1'}" in said
-    assert f"--model={tmp_path / 'cgan_l1'} --output={first}_l1 --features=none" in said
-    assert said.endswith(f"--compare={first}`")
-
-    assert verb(f"--model={tmp_path / 'l1'}", f"--output={second}", f"--compare={first}") == 0
-    other = Result.read(second / "evaluation.json")
-    assert "these commands tell" not in "".join(other.remarks)
-    assert f"Compared with {tmp_path / 'cgan'} (trained with L1+cGAN; this one with L1):" in other.remarks
-    difference = other.values["l1"] - result.values["l1"]
-    low, high = bootstrap.interval(difference, resamples=50)
-    found = next(remark for remark in other.remarks if remark.startswith("L1: "))
-    assert f"{difference.mean():+.4g}, 95 % interval {low:+.4g} to {high:+.4g}" in found
-    assert found.endswith("0 lies outside." if low > 0 or high < 0 else "don't tell the two apart.")
-    values = [of.figure("seg_iou").value for of in (other, result)]
-    assert "IoU: {:.4g} here, {:.4g} there.".format(*values) in other.remarks
-
-    assert verb(f"--model={tmp_path / 'l1'}", f"--output={tmp_path / 'o'}", f"--compare={first}", "--pictures=3") == 2
-    assert "of the same pictures" in capsys.readouterr().err
-    assert verb(f"--model={tmp_path / 'l1'}", f"--output={tmp_path / 'o'}", f"--recogniser={tmp_path}") == 2
-    assert "is no recogniser" in capsys.readouterr().err
-
-
 def test_differences_of_infinite_and_of_other_scores_are_told_apart(evaluated):
     result = Result.read(evaluated / "evaluation.json")
     psnr = {**result.values, "psnr": np.full(VAL, np.inf)}
@@ -294,184 +193,6 @@ def test_differences_of_infinite_and_of_other_scores_are_told_apart(evaluated):
     assert next(line for line in said if line.startswith("SSIM")).endswith(
         "0 lies inside, so these pictures don't tell the two apart."
     )
-
-
-# ---------------------------------------------------------------- a perfect model
-
-
-def test_outputs_that_equal_their_targets(tmp_path, rng, stand_in, capsys):
-    for number in range(10):
-        half = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8).repeat(2, 0).repeat(2, 1)
-        (tmp_path / "pairs" / "train").mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.concatenate([half, half], axis=1)).save(tmp_path / "pairs" / "train" / f"{number}.png")
-    shutil.copytree(tmp_path / "pairs" / "train", tmp_path / "pairs" / "val")
-    image = keras.Input((None, None, 3))
-    keras.Model(image, keras.layers.Identity()(image)).save(tmp_path / "identity.keras")
-    flags = [f"--model={tmp_path / 'identity.keras'}", f"--output={tmp_path / 'o'}", "--image-size=32"]
-    assert verb(*flags) == 2
-    assert "Give --dataset=" in capsys.readouterr().err
-    assert verb(*flags, f"--dataset={tmp_path / 'pairs'}", "--features=vgg16_hed_conv5") == 0
-    result = Result.read(tmp_path / "o" / "evaluation.json")
-    values = {figure.score.key: figure.value for figure in result.figures}
-    assert values["l1"] == 0
-    assert values["psnr"] == np.inf
-    assert values["ssim"] == pytest.approx(1)
-    assert values["ms_ssim"] == pytest.approx(1)
-    assert values["fid"] < 1e-6
-    for channel in "lab":
-        assert values[f"lab_{channel}"] == pytest.approx(1)
-    assert result.figure("fid").low >= 0
-    np.testing.assert_allclose(result.values["novelty"], 0, atol=1e-6)
-    assert any("10 of 10 outputs equal their target" in remark for remark in result.remarks)
-    assert result.about["objective"] is None
-
-
-# ---------------------------------------------------------------- noise
-
-
-@pytest.mark.parametrize("norm", ["instance", "batch"])
-def test_noise_is_of_a_seed_and_normalisation_by_the_pictures_own_statistics(norm, pairs, tmp_path):
-    generator = trained_generator(norm, dropout=0.5)
-    data = DataConfig(str(pairs), direction="AtoB", image_size=(32, 32))
-    model = open_model(made(tmp_path / "run", generator, data), noise=True)
-    opened = collect.open_pairs(data, "val", model, 3)
-    first, again, other = (collect.collect(model, opened, seed).outputs for seed in (5, 5, 6))
-    np.testing.assert_array_equal(first, again)
-    assert np.abs(first.astype(int) - other).mean() > 1
-    inputs = collect.collect(model, opened, 5).inputs.astype(np.float32) / 127.5 - 1
-    for place, index in enumerate((0, 4, 8)):  # of the split, so it is the same whichever others are evaluated
-        with noise.seeded(generator, tf.constant([5, index])):
-            expected = (np.asarray(generator(inputs[place][None], training=True)[0]) + 1) * 127.5
-        assert np.abs(first[place] - expected).max() < 0.51
-
-
-def test_noise_that_a_model_does_not_have_is_refused(pairs, tmp_path, capsys):
-    model = made(tmp_path / "run", trained_generator(), DataConfig(str(pairs), direction="AtoB", image_size=(32, 32)))
-    assert verb(f"--model={model}", f"--output={tmp_path / 'o'}", "--protocol=paper") == 2
-    assert "--protocol=paper" in capsys.readouterr().err
-
-
-# ---------------------------------------------------------------- other pictures
-
-
-def photos(folder, rng):
-    folder.mkdir()
-    for number in range(4):
-        small = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
-        small.resize((SIZE, SIZE), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
-    return folder
-
-
-@pytest.mark.parametrize("task", ["colorization", "inpainting"])
-def test_tasks_on_photos(task, tmp_path, rng):
-    folder = photos(tmp_path / "photos", rng)
-    sides = {"colorization": (Encoding("lightness"), Encoding("chroma")), "inpainting": (RGB, RGB)}[task]
-    generator = trained_generator(channels=(sides[0].depth, sides[1].depth))
-    data = DataConfig(str(folder), task=task, direction="AtoB", image_size=(32, 32))
-    model = made(tmp_path / "run", generator, data, *sides)
-    assert verb(f"--model={model}", f"--output={tmp_path / 'o'}", "--split=train") == 0
-    result = Result.read(tmp_path / "o" / "evaluation.json")
-    assert "seen these pairs" in result.remarks[0]
-    given, output, target = (read(tmp_path / "o", side).astype(int) for side in ("input", "output", "target"))
-    originals = np.stack([np.asarray(Image.open(folder / f"{number}.png")) for number in (1, 2, 3)])
-    assert np.abs(target - originals).max() <= 3  # Lab and back
-    assert np.abs(output - target).mean() > 3
-    if task == "colorization":
-        assert np.abs(given[..., 0] - given[..., 2]).max() <= 1  # grey, to rounding
-    else:
-        assert (np.abs(given[:, 8:24, 8:24] - 127.5) < 1).all()
-        np.testing.assert_array_equal(given[:, :8], target[:, :8])
-
-
-def test_one_hot_labels_on_either_side(pairs, tmp_path):
-    palette = Encoding("labels", palette=PALETTE)
-    for direction, sides in (("AtoB", (palette, RGB)), ("BtoA", (RGB, palette))):
-        data = DataConfig(str(pairs), direction=direction, image_size=(32, 32), one_hot=True)
-        generator = trained_generator(channels=(sides[0].depth, sides[1].depth))
-        model = made(tmp_path / direction, generator, data, *sides)
-        assert verb(f"--model={model}", f"--output={tmp_path / f'{direction}_o'}", "--resize=pad") == 0
-    shown = read(tmp_path / "AtoB_o", "input").reshape(-1, 3)
-    assert {tuple(colour) for colour in np.unique(shown, axis=0).tolist()} == set(PALETTE)
-    result = Result.read(tmp_path / "BtoA_o" / "evaluation.json")
-    made_of = read(tmp_path / "BtoA_o", "output")
-    assert {tuple(colour) for colour in np.unique(made_of.reshape(-1, 3), axis=0).tolist()} <= set(PALETTE)
-    accuracy = (made_of == read(tmp_path / "BtoA_o", "target")).all(-1).mean()
-    assert result.figure("seg_pixel_accuracy").value == pytest.approx(accuracy)
-
-
-def test_sixteen_bits_and_many_channels_are_scored_as_a_screen_shows_them(tmp_path, rng):
-    for side in "AB":
-        (tmp_path / "pairs" / side).mkdir(parents=True)
-        for number in range(11):
-            values = rng.integers(0, 65536, (SIZE, SIZE, 5), dtype=np.uint16)
-            np.save(tmp_path / "pairs" / side / f"{number}.npy", values)
-    deep = Encoding(channels=5, bits=16)
-    data = DataConfig(str(tmp_path / "pairs"), direction="AtoB", image_size=(32, 32))
-    model = made(tmp_path / "run", trained_generator(channels=(5, 5)), data, deep, deep)
-    assert verb(f"--model={model}", f"--output={tmp_path / 'o'}") == 0
-    result = Result.read(tmp_path / "o" / "evaluation.json")
-    assert result.remarks[0].endswith("the first 3 of 5 channels, 8 of 16 bits.")
-    names = sorted(str(number) for number in range(11))
-    assert result.names == [names[0], names[10]]
-    first = np.load(tmp_path / "pairs" / "B" / f"{names[0]}.npy")
-    np.testing.assert_array_equal(read(tmp_path / "o", "target")[0], (first >> 8)[..., :3])
-
-
-def test_pictures_too_small_for_ssim_and_a_single_one_for_fid(pairs, tmp_path, stand_in):
-    model = made(tmp_path / "run", trained_generator(), DataConfig(str(pairs), direction="AtoB", image_size=(8, 8)))
-    output = tmp_path / "o"
-    assert verb(f"--model={model}", f"--output={output}", "--pictures=1", "--features=vgg16_hed_conv5") == 0
-    result = Result.read(output / "evaluation.json")
-    assert [figure.score.key for figure in result.figures] == ["l1", "psnr", "lab_l", "lab_a", "lab_b"]
-    assert result.values["novelty"] > 0
-    assert any("SSIM needs" in remark for remark in result.remarks)
-    assert any("a single one" in remark for remark in result.remarks)
-
-
-# ---------------------------------------------------------------- Cityscapes
-
-
-@pytest.fixture
-def streets(tmp_path, rng):
-    """A prepared Cityscapes of made-up pictures: every label id, each in a pixel of its own."""
-    root = tmp_path / "streets"
-    ids = np.resize(np.arange(len(LABELS), dtype=np.uint8), (SIZE, SIZE))
-    for split in ("train", "val"):
-        for folder in (root / "prepared_32x32" / split, root / "prepared_32x32" / "ids" / split):
-            folder.mkdir(parents=True)
-        colours = np.array([label.colour for label in LABELS], np.uint8)[ids]
-        photo = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
-        Image.fromarray(np.concatenate([photo, colours], 1)).save(root / "prepared_32x32" / split / "a_0_0.png")
-        Image.fromarray(ids).save(cityscapes.ids_file(root / "prepared_32x32" / split / "a_0_0.png"))
-    names = json.dumps({"train": ["a_0_0"], "val": ["a_0_0"]})
-    (root / "prepared_32x32" / "complete.json").write_text(names)
-    return root, ids
-
-
-@pytest.mark.parametrize("direction", ["BtoA", "AtoB"])
-def test_of_cityscapes_the_19_classes_of_the_benchmark_count(streets, tmp_path, direction):
-    root, ids = streets
-    palette = Encoding(palette=cityscapes.SIDES[1].palette, classes=cityscapes.SIDES[1].classes)
-    data = DataConfig("cityscapes", root, direction=direction, image_size=(32, 32))
-    model = open_model(made(tmp_path / "run", trained_generator(), data, palette, RGB))
-    opened = collect.open_pairs(data, "val", model)
-    truth = labels.read(opened)
-    assert truth.side == ("input" if direction == "BtoA" else "target")
-    assert len(truth.classes) == 19
-    np.testing.assert_array_equal(truth.truth[0], TRAIN_IDS[ids])
-    found = collect.collect(model, opened, None)
-    if direction == "AtoB":
-        perfect = dataclasses.replace(found, outputs=found.targets)
-        # All but polegroup, which has the colour of pole and doesn't count.
-        assert segmentation.scores(labels.of_labels(perfect, truth).sum(axis=0)).pixel_accuracy == 1
-        return
-    assert labels.check_recogniser(recogniser.Recogniser("fcn8s", len, None, truth.classes), truth, "cityscapes") == []
-    ours = recogniser.Recogniser(
-        "ours", lambda photos: segmentation.nearest_classes(found.inputs, palette), None, (), palette.palette
-    )
-    assert labels.check_recogniser(ours, truth, "cityscapes") == []
-    for matrices in labels.of_photos(found, truth, ours):
-        assert segmentation.scores(matrices.sum(axis=0)).iou == 1
 
 
 def test_a_recogniser_of_other_classes_is_refused(run, pairs, tmp_path, monkeypatch, capsys):
