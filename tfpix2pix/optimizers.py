@@ -60,19 +60,24 @@ class FusedAdam(tf.Module):
                 raise ValueError(f"No gradient reaches {variable.name}: the loss does not depend on it.")
         step = self.iterations.read_value() + 1
         power = tf.cast(step, tf.float32)
+        earlier: list[tf.Tensor] = []
         for variable, gradient, (m, v) in zip(self.variables_to_train, gradients, self.moments, strict=True):
-            tf.raw_ops.ResourceApplyAdam(
-                var=variable.handle,
-                m=m.handle,
-                v=v.handle,
-                beta1_power=tf.pow(self.beta_1, power),
-                beta2_power=tf.pow(self.beta_2, power),
-                lr=learning_rate,
-                beta1=self.beta_1,
-                beta2=self.beta_2,
-                epsilon=self.epsilon,
-                grad=gradient,
-            )
+            # A weight that is still being read would be copied for its update, so it waits for the gradient of the
+            # layer before it: by then nothing reads it any more.
+            with tf.control_dependencies(earlier):
+                tf.raw_ops.ResourceApplyAdam(
+                    var=variable.handle,
+                    m=m.handle,
+                    v=v.handle,
+                    beta1_power=tf.pow(self.beta_1, power),
+                    beta2_power=tf.pow(self.beta_2, power),
+                    lr=learning_rate,
+                    beta1=self.beta_1,
+                    beta2=self.beta_2,
+                    epsilon=self.epsilon,
+                    grad=gradient,
+                )
+            earlier = [gradient]
         assign_on_replica(self.iterations, step)
 
 
