@@ -98,17 +98,40 @@ def gradients_of(model, twin, inputs, seed):
     return [output, *tape.gradient(loss, [weight.value for weight in model.trainable_weights])]
 
 
+@given(st.tuples(*[st.integers(1, high) for high in (2, 40, 40, 20)]))
+@settings(max_examples=25, deadline=None)
+def test_instance_normalisation_of_one_picture_is_batch_normalisation(shape):
+    norm = keras.layers.GroupNormalization(groups=-1, epsilon=1e-5, gamma_initializer="random_normal")
+    norm.build(shape)
+    twin = convolutions.twin_of(norm)
+    assert twin is not norm
+    x, upstream = tensor(shape, 0, "float32") * 3 + 1, tensor(shape, 1, "float32")
+    found = []
+    for layer in (twin, norm):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            output = layer(x)
+        found.append([output, *tape.gradient(output, [x, norm.gamma.value, norm.beta.value], upstream)])
+    for got, wanted in zip(*found, strict=True):
+        # Of a map of few pixels the variance, which is divided by, can be tiny.
+        largest = float(tf.reduce_max(tf.abs(wanted)))
+        np.testing.assert_allclose(
+            got, wanted, rtol=0, atol=1e-5 * max(1.0, largest) * (30 if math.prod(shape[1:3]) < 9 else 1)
+        )
+
+
+@pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("norm", ["instance", "batch", "none"])
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
-def test_an_accelerated_network_computes_the_same_from_the_same_weights(network, norm):
+def test_an_accelerated_network_computes_the_same_from_the_same_weights(network, norm, batch):
     if network == "generator":
         model, inputs = (
             unet_generator((32, 64, 3), base_filters=4, norm=norm, seed=1),
-            tensor((2, 32, 64, 3), 0, "float32"),
+            tensor((batch, 32, 64, 3), 0, "float32"),
         )
     else:
         model = patchgan_discriminator((32, 64, 3), (32, 64, 1), 4, 16, norm, seed=1)
-        inputs = [tensor((2, 32, 64, channels), channels, "float32") for channels in (3, 1)]
+        inputs = [tensor((batch, 32, 64, channels), channels, "float32") for channels in (3, 1)]
     twin = convolutions.accelerated(model)
     assert {id(weight.value) for weight in twin.weights} == {id(weight.value) for weight in model.weights}
     assert any(type(layer) is not type(other) for layer, other in zip(twin.layers, model.layers, strict=True))

@@ -1,6 +1,6 @@
-"""Exact identities of the networks' 4x4 convolutions, in forms that a CPU computes faster than TensorFlow's kernels.
+"""Exact identities of the networks' 4x4 convolutions and norms, in forms that a CPU computes faster.
 
-Each function equals TensorFlow's own op, both gradients included, and takes kernels as Keras lays them out, so a
+Each function equals TensorFlow's own op, all gradients included, and takes kernels as Keras lays them out, so a
 network that uses them has the same weights. `accelerated` puts them in place. A GPU's library needs none of this.
 The forms were chosen with oneDNN at work in TensorFlow, which `train.prefer_onednn` asks for.
 """
@@ -34,8 +34,8 @@ def suits(model: keras.Model, strategy: tf.distribute.Strategy) -> bool:
 def accelerated(model: keras.Model) -> keras.Model:
     """Returns a model that computes the same from the same weights, by the identities below.
 
-    Every layer but the convolutions is the model's own; the convolutions' variables are. It is for training on a CPU:
-    save and export the model itself.
+    Every layer but the convolutions and instance norms is the model's own; their variables are. It is for training on a
+    CPU: save and export the model itself.
 
     Args:
         model: a generator or discriminator of this package.
@@ -45,6 +45,8 @@ def accelerated(model: keras.Model) -> keras.Model:
 
 def twin_of(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Returns a layer of the same weights that computes by the identities below, or the layer itself."""
+    if isinstance(layer, keras.layers.GroupNormalization) and layer.groups == layer.gamma.shape[0]:  # a channel each
+        return _NormTwin(layer)
     form = form_of(layer)
     return layer if form is None else _Twin(layer, form)
 
@@ -65,6 +67,28 @@ class _Twin(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns the original's."""
         return self._original.compute_output_shape(input_shape)
+
+
+class _NormTwin(keras.layers.Layer):
+    """Instance normalisation, for a single picture computed as what it then is: batch normalisation, a fused op."""
+
+    def __init__(self, original: keras.layers.GroupNormalization) -> None:
+        super().__init__(name=original.name, dtype=original.dtype_policy)
+        self._original = original
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Computes what the original layer does."""
+        norm = self._original
+        if x.shape[0] != 1 or x.dtype != tf.float32:
+            return norm(x)
+        scale, offset = tf.convert_to_tensor(norm.gamma), tf.convert_to_tensor(norm.beta)
+        return tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=norm.epsilon, is_training=True
+        ).y
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Returns the original's."""
+        return input_shape
 
 
 def form_of(layer: keras.layers.Layer) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None:
