@@ -38,14 +38,11 @@ def keep_freed_memory() -> None:
     """Makes glibc keep the memory of freed tensors for the next step; nothing happens elsewhere.
 
     By default every large tensor is mapped from the system and given back, and the system clears its pages each time:
-    at 128 px and 32 filters that took half of a training step on two cores. Kept memory is shared by all threads,
-    otherwise each would keep its own.
+    at 128 px and 32 filters that took half of a training step on two cores.
     """
     if platform.libc_ver()[0] != "glibc":
         return
-    trim_threshold, mmap_max, arena_max = -1, -4, -8  # the numbers that mallopt(3) knows these settings by
+    trim_threshold, mmap_max = -1, -4  # the numbers that mallopt(3) knows these settings by
     libc = ctypes.CDLL(None)
     libc.mallopt(trim_threshold, 2**31 - 1)
     libc.mallopt(mmap_max, 0)
-    if not tf.config.list_physical_devices("GPU"):  # there large tensors are on the GPU, and many threads read pictures
-        libc.mallopt(arena_max, 1)
