@@ -175,7 +175,7 @@ class RunConfig(_Checked):
     recompute: bool = False
     """Keep less in memory for the gradients and compute it again: for large pictures; the result is the same."""
     jit_compile: bool = False
-    """Let XLA compile the step, for each device on its own: meant for GPUs; a CPU is several times slower with it."""
+    """Let XLA compile the step, for each device on its own: meant for GPUs; a CPU takes twice as long with it."""
     strategy: Literal["auto", "one", "mirrored", "multiworker"] = "auto"
     """One device, or a copy on each GPU, or on those of all machines that TF_CONFIG names; auto takes all own GPUs."""
     deterministic: Literal["auto", "on", "off"] = "auto"
