@@ -57,6 +57,11 @@ def fit(image: tf.Tensor, encoding: Encoding, size: tuple[int, int], mode: Resiz
     return tf.ensure_shape(resized, (*size, 1 if labels else encoding.channels))
 
 
+def scale(picture: tf.Tensor, size: tuple[int, int], *, nearest: bool) -> tf.Tensor:
+    """Stretches a picture for people, uint8 or uint16 `(H, W, C)`, to a height and width, as `fit` does."""
+    return _nearest(picture, size) if nearest else _bilinear(picture, size)
+
+
 def crop(image: tf.Tensor, offset: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """Cuts the window `(*size, C)` whose first row and column are `offset` out of `(H, W, C)`."""
     window = tf.slice(image, tf.concat([offset, [0]], 0), (*size, -1))

@@ -64,6 +64,47 @@ def test_the_picture_is_the_generators(run, pictures, tmp_path):
         assert np.abs(np.asarray(picture) - expected).max() < 0.51
 
 
+class Negative:
+    """A model of any size that turns values around, and knows what it has seen."""
+
+    input_encoding = target_encoding = RGB
+    size, noise, shapes = None, False, ()
+
+    def __call__(self, images, seed=None):
+        self.shapes += (images.shape,)
+        return -images
+
+
+def test_scaled_it_sees_the_size_that_is_given_and_its_picture_is_scaled_back(run, tmp_path):
+    model = Negative()
+    large = np.zeros((100, 140, 3), np.uint8) + np.array([200, 40, 90], np.uint8)
+    large[:, 70:] = 10
+    found = translate.translate_picture(model, large, size=(50, 70))
+    assert model.shapes == ((1, 50, 70, 3),)
+    assert found.shape == large.shape
+    assert found.dtype == np.uint8
+    for columns in (slice(0, 65), slice(75, 140)):  # away from the edge, which scaling blurs
+        np.testing.assert_array_equal(found[:, columns], 255 - large[:, columns])
+
+    Image.fromarray(large).save(tmp_path / "large.png")
+    out = tmp_path / "out"
+    assert verb(f"--model={run.folder}", f"--input={tmp_path / 'large.png'}", f"--output={out}", "--size=50x70") == 0
+    expected = translate.translate_picture(open_model(run.folder), large, size=(50, 70))
+    np.testing.assert_array_equal(np.asarray(Image.open(out / "large.png")), expected)
+    assert np.abs(expected.astype(int) - translate.translate_picture(open_model(run.folder), large)).mean() > 1
+
+
+def test_labels_are_scaled_by_the_nearest_pixel(tmp_path):
+    palette = ((0, 0, 0), (255, 0, 0), (0, 0, 255))
+    labels = Encoding("labels", palette=palette)
+    model = open_model(make_run(tmp_path / "run", labels, labels).folder)
+    classes = np.kron(np.arange(6).reshape(2, 3) % 3, np.ones((32, 32), int))
+    data = np.array(palette, np.uint8)[classes]
+    found = translate.translate_picture(model, data, size=(32, 32))
+    assert found.shape == (64, 96, 3)
+    assert {tuple(colour) for colour in np.unique(found.reshape(-1, 3), axis=0).tolist()} <= set(palette)
+
+
 def test_a_bad_file_is_listed_and_the_others_are_translated(run, pictures, tmp_path, capsys):
     (pictures / "broken.png").write_text("no picture")
     (pictures / "cut.jpg").write_bytes((pictures / "a.jpg").read_bytes()[:200])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from pipelines.console import progress, quieten_tensorflow
-from tfpix2pix.config import ConfigError
+from tfpix2pix.config import ConfigError, Size
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -33,6 +33,8 @@ class TranslateConfig:
     """Folder to write PNG files to, under the names and sub-folders of the input."""
     overwrite: bool = False
     """Write over pictures that are there; otherwise they are kept, so a stopped command goes on."""
+    size: Size | None = None
+    """Height x width that each picture is scaled to before, and scaled back from, say that of training; None: none."""
     tile: int = 2048
     """Pixels: larger pictures are translated in overlapping tiles of this side; 0 never tiles."""
     samples: int = 1
@@ -52,7 +54,13 @@ class TranslateConfig:
         return [(self.noise_seed or 0, sample) for sample in range(self.samples)]
 
 
-def translate_picture(model: Model, data: npt.NDArray[Any], tile: int = 0, seed: tuple[int, int] | None = None) -> Any:
+def translate_picture(
+    model: Model,
+    data: npt.NDArray[Any],
+    tile: int = 0,
+    seed: tuple[int, int] | None = None,
+    size: tuple[int, int] | None = None,
+) -> Any:
     """Translates one picture of any size.
 
     Args:
@@ -60,6 +68,7 @@ def translate_picture(model: Model, data: npt.NDArray[Any], tile: int = 0, seed:
         data: uint8 or uint16 `(H, W, channels)`, as the model's input encoding has it.
         tile: see `TranslateConfig.tile`.
         seed: of the noise; `None`: no noise.
+        size: see `TranslateConfig.size`.
 
     Returns:
         The picture for people, uint8 or uint16 `(H, W, C)`.
@@ -67,12 +76,14 @@ def translate_picture(model: Model, data: npt.NDArray[Any], tile: int = 0, seed:
     import numpy as np
     import tensorflow as tf
 
-    from pipelines import encode
+    from pipelines import encode, ops
     from tfpix2pix.tiles import translate_tiled
 
     encoding = model.input_encoding
     picture = tf.constant(data)
-    if encoding.kind == "labels":
+    if size is not None:
+        picture = ops.fit(picture, encoding, size, "stretch")
+    elif encoding.kind == "labels":
         picture = encode.classes(picture, encoding)
     seen = encode.to_network(picture, encoding)
     height, width = model.size or (tile, tile)
@@ -80,7 +91,10 @@ def translate_picture(model: Model, data: npt.NDArray[Any], tile: int = 0, seed:
         values = translate_tiled(lambda image: model(image, seed), np.asarray(seen), (height, width))
     else:
         values = model(np.asarray(seen)[np.newaxis], seed)[0]
-    return encode.to_picture(tf.constant(values), model.target_encoding, seen).numpy()
+    made = encode.to_picture(tf.constant(values), model.target_encoding, seen)
+    if size is not None:
+        made = ops.scale(made, data.shape[:2], nearest=model.target_encoding.kind == "labels")
+    return made.numpy()
 
 
 def translate(config: TranslateConfig) -> list[str]:
@@ -161,7 +175,7 @@ def _translate_file(model: Model, file: Path, target: Path, config: TranslateCon
     picture = decode.read(os.fsencode(file), model.input_encoding).numpy()  # a name needn't be UTF-8
     for seed, path in wanted:
         try:
-            _write(path, translate_picture(model, picture, config.tile, seed))
+            _write(path, translate_picture(model, picture, config.tile, seed, config.size))
         except tf.errors.ResourceExhaustedError:
             return f"{picture.shape[1]}x{picture.shape[0]} px don't fit into memory; a smaller --tile helps"
         except OSError as error:
