@@ -50,8 +50,9 @@ SMALLER = {
 }
 
 
-def blocks(kind, file=ROOT / "README.md"):
-    return re.findall(rf"^```{kind}\n(.*?)^```$", file.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+def blocks(kind):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def commands():

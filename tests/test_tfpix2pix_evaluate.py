@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pipelines.spec import RGB
-from tests.evaluating import PALETTE, VAL, make_pairs, network, read, verb
+from tests.evaluated_runs import PALETTE, VAL, make_pairs, network, read, verb
 from tfpix2pix import evaluate
 from tfpix2pix.config import ConfigError, DataConfig, TrainConfig
 from tfpix2pix.evaluate import EvaluateConfig

@@ -13,7 +13,7 @@ from PIL import Image
 from pipelines.cityscapes import LABELS, TRAIN_IDS
 from pipelines.datasets import cityscapes
 from pipelines.spec import RGB, Encoding
-from tests.evaluating import PALETTE, SIZE, made, make_pairs, network, read, verb
+from tests.evaluated_runs import PALETTE, SIZE, made, make_pairs, network, read, verb
 from tests.small import trained_generator
 from tfpix2pix import noise
 from tfpix2pix.config import DataConfig

@@ -7,6 +7,7 @@ The forms were chosen with oneDNN at work in TensorFlow, which `train.prefer_one
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -46,49 +47,42 @@ def accelerated(model: keras.Model) -> keras.Model:
 def twin_of(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Returns a layer of the same weights that computes by the identities below, or the layer itself."""
     if isinstance(layer, keras.layers.GroupNormalization) and layer.groups == layer.gamma.shape[0]:  # a channel each
-        return _NormTwin(layer)
+        return _Twin(layer, _normalised)
     form = form_of(layer)
-    return layer if form is None else _Twin(layer, form)
+    return layer if form is None else _Twin(layer, functools.partial(_convolved, form))
 
 
 class _Twin(keras.layers.Layer):
-    """A convolution layer's weights under another form of its arithmetic."""
+    """A layer's weights under another form of its arithmetic."""
 
-    def __init__(self, original: keras.layers.Layer, form: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> None:
+    def __init__(
+        self, original: keras.layers.Layer, compute: Callable[[keras.layers.Layer, tf.Tensor], tf.Tensor]
+    ) -> None:
         super().__init__(name=original.name, dtype=original.dtype_policy)
-        self._original, self._form = original, form
+        self._original, self._compute = original, compute
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Computes what the original layer does."""
-        output = self._form(x, tf.convert_to_tensor(self._original.kernel))
-        bias = self._original.bias
-        return output if bias is None else tf.nn.bias_add(output, tf.convert_to_tensor(bias))
+        return self._compute(self._original, x)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns the original's."""
         return self._original.compute_output_shape(input_shape)
 
 
-class _NormTwin(keras.layers.Layer):
+def _convolved(form: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], layer: keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
+    output = form(x, tf.convert_to_tensor(layer.kernel))
+    return output if layer.bias is None else tf.nn.bias_add(output, tf.convert_to_tensor(layer.bias))
+
+
+def _normalised(norm: keras.layers.GroupNormalization, x: tf.Tensor) -> tf.Tensor:
     """Instance normalisation, for a single picture computed as what it then is: batch normalisation, a fused op."""
-
-    def __init__(self, original: keras.layers.GroupNormalization) -> None:
-        super().__init__(name=original.name, dtype=original.dtype_policy)
-        self._original = original
-
-    def call(self, x: tf.Tensor) -> tf.Tensor:
-        """Computes what the original layer does."""
-        norm = self._original
-        if x.shape[0] != 1 or x.dtype != tf.float32:
-            return norm(x)
-        scale, offset = tf.convert_to_tensor(norm.gamma), tf.convert_to_tensor(norm.beta)
-        return tf.raw_ops.FusedBatchNormV3(
-            x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=norm.epsilon, is_training=True
-        ).y
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Returns the original's."""
-        return input_shape
+    if x.shape[0] != 1 or x.dtype != tf.float32:
+        return norm(x)
+    scale, offset = tf.convert_to_tensor(norm.gamma), tf.convert_to_tensor(norm.beta)
+    return tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=norm.epsilon, is_training=True
+    ).y
 
 
 def form_of(layer: keras.layers.Layer) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None:

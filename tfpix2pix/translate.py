@@ -34,7 +34,7 @@ class TranslateConfig:
     overwrite: bool = False
     """Write over pictures that are there; otherwise they are kept, so a stopped command goes on."""
     size: Size | None = None
-    """Height x width that each picture is scaled to before, and scaled back from, say that of training; None: none."""
+    """Height x width to scale each picture to before, and back from afterwards, say that of training."""
     tile: int = 2048
     """Pixels: larger pictures are translated in overlapping tiles of this side; 0 never tiles."""
     samples: int = 1
