@@ -17,15 +17,15 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tfpix2pix.train import prefer_onednn
+from tfpix2pix.train import prepare_tensorflow
 
 if "package" in sys.argv[1:2]:
-    prefer_onednn()
+    prepare_tensorflow()
 
 import keras
 import tensorflow as tf
 
-from tfpix2pix import convolutions, devices
+from tfpix2pix import devices, twins
 from tfpix2pix.config import DataConfig, ModelConfig, TrainConfig
 from tfpix2pix.models import patchgan_discriminator, unet_generator
 from tfpix2pix.state import build_state
@@ -101,7 +101,7 @@ def main() -> None:
     if flags.name.startswith(PACKAGE):
         devices.set_determinism("auto")
     if flags.name == NAMES[1]:
-        convolutions.accelerated = lambda model: model
+        twins.accelerated = lambda model: model
     batch = {
         side: tf.random.stateless_uniform((flags.batch_size, flags.size, flags.size, 3), seed=(0, number), minval=-1)
         for number, side in enumerate(("input", "target"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from tfpix2pix import convolutions, devices
+from tfpix2pix import devices, twins
 from tfpix2pix.models import patchgan_discriminator, unet_generator
 
 PASSES = ("forward", "input gradient", "kernel gradient")
@@ -47,7 +47,7 @@ def layers(size: int, filters: int, batch_size: int) -> Iterator[Layer]:
     )
     for network, model in networks:
         for layer in model.layers:
-            form = convolutions.form_of(layer)
+            form = twins.form_of(layer)
             if form is None:
                 continue
             transposed = isinstance(layer, keras.layers.Conv2DTranspose)

@@ -7,6 +7,7 @@ import tempfile
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # The same kernels here and in the commands that tests start; one rounding for the exact comparisons everywhere.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 # What is prepared and remembered must not come from, or go to, the user's own cache.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="tfpix2pix-tests-")
 

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tests import small
-from tfpix2pix import convolutions, noise
+from tfpix2pix import noise, twins
 from tfpix2pix.config import ObjectiveConfig
 from tfpix2pix.models import patchgan_discriminator, unet_generator
 from tfpix2pix.recompute import recomputing
@@ -29,7 +29,7 @@ def values(shape):
     return tf.random.stateless_normal(shape, (0, 7))
 
 
-@pytest.mark.parametrize("form", [as_it_is, convolutions.twin_of])
+@pytest.mark.parametrize("form", [as_it_is, twins.twin_of])
 @pytest.mark.parametrize("norm", ["instance", "batch", "none"])
 def test_a_generators_gradients_are_the_same_bits_dropout_included(norm, form):
     model, image = unet_generator((32, 64, 3), base_filters=4, norm=norm, seed=1), values((2, 32, 64, 3))

@@ -37,17 +37,26 @@ def test_help_shows_the_data_sets_own_defaults_without_tensorflow():
 WATCHED = """
 import os, sys
 
+os.sched_getaffinity = lambda process: set(range(int(os.environ["CORES"])))
+
 class Watch:
     def find_spec(self, name, path=None, target=None):
         if name == "tensorflow":
-            print(os.environ.get("TF_ENABLE_ONEDNN_OPTS"), flush=True)
+            print(*map(os.environ.get, ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS")), flush=True)
             os._exit(0)
 
 sys.meta_path.insert(0, Watch())
 """
 
 
-@pytest.mark.parametrize("chosen", [None, "0"])
+@pytest.mark.parametrize(
+    ("cores", "chosen", "found"),
+    [
+        (2, {}, ["1", "1"]),
+        (4, {}, ["1", "None"]),
+        (2, {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_NUM_INTRAOP_THREADS": "2"}, ["0", "2"]),
+    ],
+)
 @pytest.mark.parametrize(
     "start",
     [
@@ -56,15 +65,13 @@ sys.meta_path.insert(0, Watch())
         "import tfpix2pix; tfpix2pix.fit(tfpix2pix.recipe('synthetic'))",
     ],
 )
-def test_tensorflow_is_asked_for_onednn_before_it_is_loaded_unless_the_user_chose(start, chosen, tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
-    if chosen is not None:
-        environment["TF_ENABLE_ONEDNN_OPTS"] = chosen
+def test_tensorflow_is_set_up_before_it_is_loaded_unless_the_user_chose(start, cores, chosen, found, tmp_path):
     # As for a user, whose start-up notes are to be kept silent.
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    environment |= {"CORES": str(cores), **chosen}
     command = [sys.executable, "-c", WATCHED + start]
     result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
-    assert result.stdout.split() == [chosen or "1"]
+    assert result.stdout.split() == found
 
 
 @pytest.mark.parametrize(

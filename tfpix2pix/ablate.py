@@ -31,7 +31,7 @@ from tfpix2pix.config import (
     format_size,
 )
 from tfpix2pix.run import Run, write_atomically
-from tfpix2pix.train import prefer_onednn, recipe_of
+from tfpix2pix.train import prepare_tensorflow, recipe_of
 
 if TYPE_CHECKING:
     from tfpix2pix.ablation.summary import Row
@@ -201,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigError, DatasetError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    prefer_onednn()
+    prepare_tensorflow()
     quieten_tensorflow()
     from tfpix2pix.ablation.summary import text_table
     from tfpix2pix.checkpoint import CheckpointError

@@ -1,17 +1,16 @@
 """Exact identities of the networks' 4x4 convolutions and norms, in forms that a CPU computes faster.
 
 Each function equals TensorFlow's own op, all gradients included, and takes kernels as Keras lays them out, so a
-network that uses them has the same weights. `accelerated` puts them in place. A GPU's library needs none of this.
-The forms were chosen with oneDNN at work in TensorFlow, which `train.prefer_onednn` asks for.
+network that uses them has the same weights; `twins.accelerated` puts them in place. A GPU's library needs none of this.
+The forms were chosen with oneDNN at work in TensorFlow, which `train.prepare_tensorflow` asks for.
 """
 
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-import keras
+import numpy as np
 import tensorflow as tf
 
 Gradients = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -19,81 +18,13 @@ Gradients = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 # Where each form is faster, measured with 16 and 64 base filters (docs/performance.md): where the smaller of the two
 # maps has at most so many pixels, and the kernel at least so many weights.
 _TAPS = 256, 2**20
-_PATCHES = 256, 2**17
-_COLUMNS = 4096, 2**17
-_STRIDE_ONE = math.inf, 2**17
+_PATCHES = 4096, 2**17
+_KERNEL_PATCHES = 64, 2**18
+_COLUMNS = 4096, 2**18
+_WINOGRAD = 2**20, 2**17
+_FEW_FILTERS = 4  # of a transposed convolution; with so few oneDNN leaves most of its registers empty
 
 _MARGIN = [[0, 0], [1, 1], [1, 1], [0, 0]]  # one pixel around a picture
-
-
-def suits(model: keras.Model, strategy: tf.distribute.Strategy) -> bool:
-    """Tells whether `accelerated` is worth while: on CPUs in single precision, which these forms are made for."""
-    kinds = {tf.DeviceSpec.from_string(device).device_type for device in strategy.extended.worker_devices}
-    return kinds == {"CPU"} and {layer.compute_dtype for layer in model.layers} == {"float32"}
-
-
-def accelerated(model: keras.Model) -> keras.Model:
-    """Returns a model that computes the same from the same weights, by the identities below.
-
-    Every layer but the convolutions and instance norms is the model's own; their variables are. It is for training on a
-    CPU: save and export the model itself.
-
-    Args:
-        model: a generator or discriminator of this package.
-    """
-    return keras.models.clone_model(model, clone_function=twin_of)
-
-
-def twin_of(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Returns a layer of the same weights that computes by the identities below, or the layer itself."""
-    if isinstance(layer, keras.layers.GroupNormalization) and layer.groups == layer.gamma.shape[0]:  # a channel each
-        return _Twin(layer, _normalised)
-    form = form_of(layer)
-    return layer if form is None else _Twin(layer, functools.partial(_convolved, form))
-
-
-class _Twin(keras.layers.Layer):
-    """A layer's weights under another form of its arithmetic."""
-
-    def __init__(
-        self, original: keras.layers.Layer, compute: Callable[[keras.layers.Layer, tf.Tensor], tf.Tensor]
-    ) -> None:
-        super().__init__(name=original.name, dtype=original.dtype_policy)
-        self._original, self._compute = original, compute
-
-    def call(self, x: tf.Tensor) -> tf.Tensor:
-        """Computes what the original layer does."""
-        return self._compute(self._original, x)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Returns the original's."""
-        return self._original.compute_output_shape(input_shape)
-
-
-def _convolved(form: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], layer: keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
-    output = form(x, tf.convert_to_tensor(layer.kernel))
-    return output if layer.bias is None else tf.nn.bias_add(output, tf.convert_to_tensor(layer.bias))
-
-
-def _normalised(norm: keras.layers.GroupNormalization, x: tf.Tensor) -> tf.Tensor:
-    """Instance normalisation, for a single picture computed as what it then is: batch normalisation, a fused op."""
-    if x.shape[0] != 1 or x.dtype != tf.float32:
-        return norm(x)
-    scale, offset = tf.convert_to_tensor(norm.gamma), tf.convert_to_tensor(norm.beta)
-    return tf.raw_ops.FusedBatchNormV3(
-        x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=norm.epsilon, is_training=True
-    ).y
-
-
-def form_of(layer: keras.layers.Layer) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None:
-    """Returns the identity that fits a layer, or `None` for one that stays as it is."""
-    if not isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose) or layer.kernel_size != (4, 4):
-        return None
-    if isinstance(layer, keras.layers.Conv2DTranspose):
-        return up_convolution
-    if layer.strides == (2, 2):
-        return down_convolution
-    return single_convolution if layer.filters == 1 else None
 
 
 @tf.custom_gradient
@@ -162,9 +93,60 @@ def single_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Grad
     return output, gradients
 
 
+def unit_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """A convolution of stride 1 with padding `valid`.
+
+    Args:
+        x: `(B, H, W, Cin)`.
+        kernel: `(4, 4, Cin, Cout)`.
+
+    Returns:
+        `(B, H - 3, W - 3, Cout)`.
+    """
+    return _winograd(x, kernel) if _within(_WINOGRAD, x, kernel) else tf.nn.conv2d(x, kernel, 1, "VALID")
+
+
+@tf.custom_gradient
+def _winograd(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradients]:
+    """Winograd's F(3x3, 4x4): nine outputs from 36 products instead of 144 (Lavin and Gray 2016, section 4).
+
+    Windows of 6x6 pixels that overlap by half, and the kernel, are evaluated as polynomials at 36 places. There a
+    convolution is a product, for all channels a matmul; the inverse gives 3x3 outputs. Gradients go the same way back.
+    """
+    (height, width), (channels, filters) = x.shape[1:3], kernel.shape[2:]
+    rows, columns = -(-(height - 3) // 3), -(-(width - 3) // 3)
+    batch = tf.shape(x)[0]
+    of_input, of_kernel, of_output = (tf.constant(matrix, x.dtype) for matrix in _winograd_transforms())
+
+    margins = [[0, 0], [0, 3 * rows + 3 - height], [0, 3 * columns + 3 - width], [0, 0]]  # to whole tiles of 3x3
+    windows = tf.reshape(_windows(tf.pad(x, margins), 6, 3, taps_first=True), (36, -1))
+    inputs = tf.reshape(tf.matmul(of_input, windows), (36, -1, channels))
+    kernels = tf.reshape(tf.matmul(of_kernel, tf.reshape(kernel, (16, -1))), (36, channels, filters))
+    outputs = tf.matmul(of_output, tf.reshape(tf.matmul(inputs, kernels), (36, -1)))
+    outputs = tf.transpose(tf.reshape(outputs, (3, 3, batch, rows, columns, filters)), (2, 3, 0, 4, 1, 5))
+    output = tf.reshape(outputs, (batch, 3 * rows, 3 * columns, filters))[:, : height - 3, : width - 3]
+
+    def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        padded = tf.pad(upstream, margins)
+        tiles = tf.transpose(tf.reshape(padded, (batch, rows, 3, columns, 3, filters)), (2, 4, 0, 1, 3, 5))
+        products = tf.reshape(tf.matmul(of_output, tf.reshape(tiles, (9, -1)), transpose_a=True), (36, -1, filters))
+        by_kernel = tf.reshape(tf.matmul(inputs, products, transpose_a=True), (36, -1))
+        by_kernel = tf.reshape(tf.matmul(of_kernel, by_kernel, transpose_a=True), kernel.shape)
+        by_window = tf.reshape(tf.matmul(products, kernels, transpose_b=True), (36, -1))
+        by_window = tf.matmul(of_input, by_window, transpose_a=True)
+        # Each window's second half lies over the first half of its neighbour.
+        halves = tf.unstack(tf.reshape(by_window, (2, 3, 2, 3, batch, rows, columns, channels)))
+        summed = _overlapped(tf.unstack(_overlapped(halves), axis=1))
+        summed = tf.transpose(summed, (2, 3, 0, 4, 1, 5))
+        summed = tf.reshape(summed, (batch, 3 * rows + 3, 3 * columns + 3, channels))
+        return summed[:, :height, :width], by_kernel
+
+    return output, gradients
+
+
 def _spread(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Computes a transposed convolution of stride 2: `(B, H, W, C)`, `(4, 4, Cout, C)` -> `(B, 2H, 2W, Cout)`."""
-    if _within(_TAPS, x, kernel):
+    if _within(_TAPS, x, kernel) or kernel.shape[2] <= _FEW_FILTERS:
         return _by_taps(x, kernel)
     batch, height, width = tf.unstack(tf.shape(x)[:3])
     return tf.nn.conv2d_transpose(x, kernel, (batch, 2 * height, 2 * width, kernel.shape[2]), 2, "SAME")
@@ -201,25 +183,7 @@ def _gather(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     if _within(_PATCHES, x, kernel, stride=2):
         output = tf.matmul(_patches(x), tf.reshape(kernel, (16 * channels, filters)))
         return tf.reshape(output, (batch, height // 2, width // 2, filters))
-    if _within(_STRIDE_ONE, x, kernel, stride=2):
-        return _by_stride_one(x, kernel)
     return tf.nn.conv2d(x, kernel, 2, "SAME")
-
-
-def _by_stride_one(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Regroups 2x2 pixels to channels, which leaves a 2x2 convolution of stride 1, and makes that a transposed one.
-
-    oneDNN does transposed convolutions at nearly the rate of its matmul, where plain ones reach a third.
-    """
-    channels, filters = kernel.shape[2:]
-    batch, height, width = tf.unstack(tf.shape(x)[:3])
-    grouped = tf.nn.space_to_depth(tf.pad(x, _MARGIN), 2)
-    # Tap 2 * place + phase of each axis.
-    taps = tf.transpose(tf.reshape(kernel, (2, 2, 2, 2, channels, filters)), (0, 2, 5, 1, 3, 4))
-    turned = tf.reverse(tf.reshape(taps, (2, 2, filters, 4 * channels)), [0, 1])
-    shape = (batch, height // 2 + 1, width // 2 + 1, filters)
-    # The first row and column see what lies outside the padded map.
-    return tf.nn.conv2d_transpose(grouped, turned, shape, 1, "SAME")[:, 1:, 1:]
 
 
 def _kernel_gradient(large: tf.Tensor, small: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -231,7 +195,7 @@ def _kernel_gradient(large: tf.Tensor, small: tf.Tensor, kernel: tf.Tensor) -> t
         kernel: `(4, 4, C, F)`.
     """
     pixels = tf.reshape(small, (-1, small.shape[-1]))
-    if _within(_PATCHES, small, kernel):
+    if _within(_KERNEL_PATCHES, small, kernel):
         return tf.reshape(tf.matmul(_patches(large), pixels, transpose_a=True), kernel.shape)
     if _within(_COLUMNS, small, kernel):
         return tf.reshape(tf.matmul(_columns(large), pixels), kernel.shape)
@@ -242,7 +206,7 @@ def _kernel_gradient(large: tf.Tensor, small: tf.Tensor, kernel: tf.Tensor) -> t
 
 def _patches(large: tf.Tensor) -> tf.Tensor:
     """Returns what each output pixel of a convolution reads: `(B, 2H, 2W, C)` -> `(B * H * W, 16 * C)`."""
-    patches = tf.image.extract_patches(large, [1, 4, 4, 1], [1, 2, 2, 1], [1, 1, 1, 1], "SAME")
+    patches = _windows(tf.pad(large, _MARGIN), 4, 2, taps_first=False)
     return tf.reshape(patches, (-1, 16 * large.shape[-1]))
 
 
@@ -262,9 +226,48 @@ def _columns(large: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.stack(windows), (16 * channels, -1))
 
 
-def _within(limits: tuple[float, int], x: tf.Tensor, kernel: tf.Tensor, stride: int = 1) -> bool:
+def _overlapped(halves: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Adds two maps along their fifth axis, the second one place further on."""
+    axes = [[0, 0]] * halves[0].shape.rank
+    return tf.add_n([tf.pad(half, [*axes[:4], [place, 1 - place], *axes[5:]]) for place, half in enumerate(halves)])
+
+
+@functools.lru_cache
+def _winograd_transforms() -> tuple[np.ndarray, ...]:
+    """Returns the transforms of 6x6 pixels `(36, 36)`, of the kernel `(36, 16)` and to 3x3 outputs `(9, 36)`.
+
+    Of the points to evaluate at, these five and infinity round the least: results are off by 4e-6 of the largest.
+    """
+    points = np.array([0, 1, -1, 2, -1 / 2])
+
+    def evaluated(terms: int) -> np.ndarray:
+        at_infinity = np.eye(terms)[-1:]
+        return np.vstack([points[:, None] ** np.arange(terms), at_infinity])
+
+    one_axis = np.linalg.inv(evaluated(6)).T, evaluated(4), evaluated(3).T
+    return tuple(np.kron(matrix, matrix) for matrix in one_axis)
+
+
+def _windows(x: tf.Tensor, size: int, stride: int, *, taps_first: bool) -> tf.Tensor:
+    """Gathers the windows of a map `(B, H, W, C)`, which is faster than TensorFlow's own op for it.
+
+    Returns:
+        `(size * size, B, places, C)` or `(B, places, size * size, C)`.
+    """
+    height, width = x.shape[1:3]
+    taps = (np.arange(size)[:, None] * width + np.arange(size)).ravel()
+    places = np.arange(0, height - size + 1, stride)[:, None] * width + np.arange(0, width - size + 1, stride)
+    pictures = tf.range(tf.shape(x)[0])[:, None] * (height * width)
+    if taps_first:
+        index = taps[:, None, None] + places.ravel() + pictures
+    else:
+        index = places.ravel()[:, None] + taps + pictures[..., None]
+    return tf.gather(tf.reshape(x, (-1, x.shape[-1])), index)
+
+
+def _within(limits: tuple[int, int], x: tf.Tensor, kernel: tf.Tensor, stride: int = 1) -> bool:
     """Tells whether a map `(B, H, W, C)` has few pixels enough after a stride, and a kernel enough weights."""
     height, width = x.shape[1:3]
     pixels, weights = limits
-    few = pixels == math.inf or (None not in (height, width) and height * width <= pixels * stride**2)
+    few = None not in (height, width) and height * width <= pixels * stride**2
     return few and kernel.shape.num_elements() >= weights

@@ -31,7 +31,7 @@ def recomputing(model: keras.Model, form: Callable[[keras.layers.Layer], keras.l
 
     Args:
         model: a generator or discriminator of this package.
-        form: gives for each layer the one to compute it by, say `convolutions.twin_of`.
+        form: gives for each layer the one to compute it by, say `twins.twin_of`.
     """
     chains = _chains(model.layers)
     tensors = {id(tensor): tensor for tensor in model.inputs}

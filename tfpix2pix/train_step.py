@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tfpix2pix import convolutions, losses, noise
+from tfpix2pix import losses, noise, twins
 from tfpix2pix.config import ObjectiveConfig
 from tfpix2pix.optimizers import FusedAdam, assign_on_replica, learning_rate
 from tfpix2pix.recompute import recomputing
@@ -82,10 +82,10 @@ def fastest_form(model: keras.Model, strategy: tf.distribute.Strategy, *, recomp
         strategy: the one that it was made under.
         recompute: whether to keep less for the gradients, and compute it again.
     """
-    suits = convolutions.suits(model, strategy)
+    suits = twins.suits(model, strategy)
     if recompute:
-        return recomputing(model, convolutions.twin_of if suits else lambda layer: layer)
-    return convolutions.accelerated(model) if suits else model
+        return recomputing(model, twins.twin_of if suits else lambda layer: layer)
+    return twins.accelerated(model) if suits else model
 
 
 def train_step(
