@@ -8,10 +8,19 @@ from hypothesis import strategies as st
 from tfpix2pix import convolutions
 
 ALWAYS, NEVER = (math.inf, 0), (0, math.inf)
-ALL_NEVER = {"_FEW_FILTERS": 0, **dict.fromkeys(("_TAPS", "_PATCHES", "_KERNEL_PATCHES", "_COLUMNS"), NEVER)}
+ALL_NEVER = {
+    "_TAPS": (),
+    "_FEW_FILTERS": 0,
+    **dict.fromkeys(("_PATCHES", "_ONE_PRODUCT", "_PRODUCT_FOR_EACH_TAP"), NEVER),
+}
 FORMS = [
-    pytest.param({**ALL_NEVER, **dict.fromkeys(names, ALWAYS)}, id=" ".join(names) or "TensorFlow's own")
-    for names in ((), ("_TAPS", "_PATCHES", "_KERNEL_PATCHES"), ("_COLUMNS",))
+    pytest.param({**ALL_NEVER, **forms}, id=" ".join(forms) or "TensorFlow's own")
+    for forms in (
+        {},
+        {"_TAPS": (ALWAYS,), "_PATCHES": ALWAYS, "_ONE_PRODUCT": ALWAYS},
+        {"_TAPS": (ALWAYS,), "_LARGE_KERNEL": 0},
+        {"_FEW_FILTERS": 5, "_PRODUCT_FOR_EACH_TAP": ALWAYS},
+    )
 ]
 SHAPES = st.tuples(*[st.integers(1, high) for high in (2, 9, 9, 5, 5)])  # batch, height, width, channels in and out
 

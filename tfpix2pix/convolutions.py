@@ -17,12 +17,13 @@ Gradients = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 # Where each form is faster, measured with 16 and 64 base filters (docs/performance.md): where the smaller of the two
 # maps has at most so many pixels, and the kernel at least so many weights.
-_TAPS = 256, 2**20
+_TAPS = (4, 2**18), (256, 2**19)
 _PATCHES = 4096, 2**17
-_KERNEL_PATCHES = 64, 2**18
-_COLUMNS = 4096, 2**18
-_WINOGRAD = 2**20, 2**17
-_FEW_FILTERS = 4  # of a transposed convolution; with so few oneDNN leaves most of its registers empty
+_ONE_PRODUCT = 4096, 2**20
+_PRODUCT_FOR_EACH_TAP = 4096, 2**17
+_WINOGRAD = 2**20, 2**15
+_FEW_FILTERS = 4  # of a transposed convolution, whose pixels then fill a small part of a register each
+_LARGE_KERNEL = 2**20  # from here on it is the larger factor of a matmul by far
 
 _MARGIN = [[0, 0], [1, 1], [1, 1], [0, 0]]  # one pixel around a picture
 
@@ -146,34 +147,66 @@ def _winograd(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradients]:
 
 def _spread(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Computes a transposed convolution of stride 2: `(B, H, W, C)`, `(4, 4, Cout, C)` -> `(B, 2H, 2W, Cout)`."""
-    if _within(_TAPS, x, kernel) or kernel.shape[2] <= _FEW_FILTERS:
+    if any(_within(limits, x, kernel) for limits in _TAPS):
         return _by_taps(x, kernel)
+    if kernel.shape[2] <= _FEW_FILTERS and None not in x.shape[1:3]:
+        return _by_phases(x, kernel)
     batch, height, width = tf.unstack(tf.shape(x)[:3])
     return tf.nn.conv2d_transpose(x, kernel, (batch, 2 * height, 2 * width, kernel.shape[2]), 2, "SAME")
 
 
 def _by_taps(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Multiplies all taps with all pixels at once, then adds up where taps of neighbours meet.
+    """Multiplies all taps with all pixels at once, then adds up the four products that meet in an output pixel.
 
-    The kernel, which is the larger factor here, is read once and as it lies in memory. It has to be the left one: with
-    the pixels on the left TensorFlow's own matmul is up to ten times as slow.
+    The kernel is read as it lies in memory. A large one has to be the left factor: with the pixels on the left
+    TensorFlow's own matmul is up to ten times as slow.
     """
-    batch, height, width, channels = tf.unstack(tf.shape(x))
+    height, width, channels = x.shape[1:]
     filters = kernel.shape[2]
-    taps = tf.matmul(tf.reshape(kernel, (16 * filters, channels)), tf.reshape(x, (-1, channels)), transpose_b=True)
-    taps = tf.reshape(taps, (4, 4, filters, batch, height, width))
+    pixels, taps = tf.reshape(x, (-1, channels)), tf.reshape(kernel, (16 * filters, channels))
+    if kernel.shape.num_elements() < _LARGE_KERNEL:
+        products = tf.matmul(pixels, taps, transpose_b=True)
+    else:
+        products = tf.matmul(taps, pixels, transpose_b=True)
+        products = tf.transpose(tf.reshape(products, (16, filters, -1)), (2, 0, 1))
+    products = tf.reshape(products, (-1, height * width * 16, filters))
+    with_nothing = tf.pad(products, [[0, 0], [0, 1], [0, 0]])  # what lies outside the map
+    output = tf.add_n([tf.gather(with_nothing, places, axis=1) for places in _meeting_taps(height, width)])
+    return tf.reshape(output, (-1, 2 * height, 2 * width, filters))
 
-    def halves(taps: tf.Tensor, axis: int) -> tuple[tf.Tensor, tf.Tensor]:
-        # Output row 2i reads tap 1 of input row i, and tap 3 of i - 1; row 2i + 1 reads tap 2 of i, and tap 0 of i + 1.
-        zeroth, first, second, third = tf.unstack(taps)
-        none = [[0, 0]] * first.shape.rank
-        above, below = ([*none[:axis], one, *none[axis + 1 :]] for one in ([1, 0], [0, 1]))
-        but_first, but_last = ([slice(None)] * axis + [one] for one in (slice(1, None), slice(None, -1)))
-        return first + tf.pad(third[but_last], above), second + tf.pad(zeroth[but_first], below)
 
-    quarters = [half for rows in halves(taps, 3) for half in halves(rows, 3)]
-    phases = tf.transpose(tf.stack(quarters), (2, 3, 4, 0, 1))
-    return tf.nn.depth_to_space(tf.reshape(phases, (batch, height, width, 4 * filters)), 2)
+def _meeting_taps(height: int, width: int) -> np.ndarray:
+    """Returns which products of `(H, W, 4, 4)`, counted through, meet in each of 2H x 2W pixels: `(4, 4 * H * W)`.
+
+    Row 2i reads tap 1 of input row i, and tap 3 of i - 1; row 2i + 1 reads tap 2 of i, and tap 0 of i + 1. One that is
+    outside the map is numbered after the last.
+    """
+
+    def along(side: int) -> tuple[np.ndarray, np.ndarray]:
+        output = np.arange(2 * side)
+        taps = (output + 1) % 2 + np.array([[0], [2]])
+        return taps, (output + 1 - taps) // 2
+
+    rows = [one[:, None, :, None] for one in along(height)]
+    columns = [one[None, :, None, :] for one in along(width)]
+    inside = (rows[1] >= 0) & (rows[1] < height) & (columns[1] >= 0) & (columns[1] < width)
+    places = ((rows[1] * width + columns[1]) * 4 + rows[0]) * 4 + columns[0]
+    return np.where(inside, places, height * width * 16).reshape(4, -1).astype(np.int32)
+
+
+def _by_phases(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Computes the four pixels of each 2x2 block of output as channels of a 2x2 convolution, and puts them in place."""
+    (height, width, channels), filters = x.shape[1:], kernel.shape[2]
+    # Turned round, tap 2 * place + phase of each axis.
+    taps = tf.reshape(tf.reverse(kernel, [0, 1]), (2, 2, 2, 2, filters, channels))
+    taps = tf.reshape(tf.transpose(taps, (0, 2, 5, 1, 3, 4)), (2, 2, channels, 4 * filters))
+    phases = tf.reshape(
+        tf.nn.conv2d(tf.pad(x, _MARGIN), taps, 1, "VALID"), (-1, (height + 1) * (width + 1) * 4, filters)
+    )
+    # Row 2i + 1 reads input rows i and i + 1, where row 2i reads i - 1 and i.
+    row, column = np.arange(2 * height)[:, None], np.arange(2 * width)
+    places = ((row // 2 + row % 2) * (width + 1) + column // 2 + column % 2) * 4 + row % 2 * 2 + column % 2
+    return tf.reshape(tf.gather(phases, places.ravel().astype(np.int32), axis=1), (-1, 2 * height, 2 * width, filters))
 
 
 def _gather(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -195,10 +228,11 @@ def _kernel_gradient(large: tf.Tensor, small: tf.Tensor, kernel: tf.Tensor) -> t
         kernel: `(4, 4, C, F)`.
     """
     pixels = tf.reshape(small, (-1, small.shape[-1]))
-    if _within(_KERNEL_PATCHES, small, kernel):
+    if _within(_ONE_PRODUCT, small, kernel):
         return tf.reshape(tf.matmul(_patches(large), pixels, transpose_a=True), kernel.shape)
-    if _within(_COLUMNS, small, kernel):
-        return tf.reshape(tf.matmul(_columns(large), pixels), kernel.shape)
+    if _within(_PRODUCT_FOR_EACH_TAP, small, kernel):
+        taps = tf.reshape(_windows(tf.pad(large, _MARGIN), 4, 2, taps_first=True), (16, -1, large.shape[-1]))
+        return tf.reshape(tf.matmul(taps, pixels[None], transpose_a=True), kernel.shape)
     return tf.raw_ops.Conv2DBackpropFilter(
         input=large, filter_sizes=kernel.shape, out_backprop=small, strides=[1, 2, 2, 1], padding="SAME"
     )
@@ -208,22 +242,6 @@ def _patches(large: tf.Tensor) -> tf.Tensor:
     """Returns what each output pixel of a convolution reads: `(B, 2H, 2W, C)` -> `(B * H * W, 16 * C)`."""
     patches = _windows(tf.pad(large, _MARGIN), 4, 2, taps_first=False)
     return tf.reshape(patches, (-1, 16 * large.shape[-1]))
-
-
-def _columns(large: tf.Tensor) -> tf.Tensor:
-    """Returns for each tap and channel what all output pixels read: `(B, 2H, 2W, C)` -> `(16 * C, B * H * W)`."""
-    batch, height, width, channels = tf.unstack(tf.shape(large))
-    padded = tf.pad(tf.transpose(large, (3, 0, 1, 2)), [[0, 0], [0, 0], [1, 1], [1, 1]])
-    # Every second row and column, so that each tap reads a plain window.
-    halved = tf.reshape(padded, (channels, batch, height // 2 + 1, 2, width // 2 + 1, 2))
-    phases = [tf.unstack(rows) for rows in tf.unstack(tf.transpose(halved, (3, 5, 0, 1, 2, 4)))]
-    size = (-1, -1, height // 2, width // 2)
-    windows = [
-        tf.slice(phases[row % 2][column % 2], (0, 0, row // 2, column // 2), size)
-        for row in range(4)
-        for column in range(4)
-    ]
-    return tf.reshape(tf.stack(windows), (16 * channels, -1))
 
 
 def _overlapped(halves: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -22,7 +22,7 @@ def suits(model: keras.Model, strategy: tf.distribute.Strategy) -> bool:
 
 
 def accelerated(model: keras.Model) -> keras.Model:
-    """Returns a model that computes the same from the same weights, by the identities below.
+    """Returns a model that computes the same from the same weights, by the identities of `convolutions`.
 
     Every layer but the convolutions and instance norms is the model's own; their variables are. It is for training on a
     CPU: save and export the model itself.
@@ -34,7 +34,7 @@ def accelerated(model: keras.Model) -> keras.Model:
 
 
 def twin_of(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Returns a layer of the same weights that computes by the identities below, or the layer itself."""
+    """Returns a layer of the same weights that computes by those identities, or the layer itself."""
     if isinstance(layer, keras.layers.GroupNormalization) and layer.groups == layer.gamma.shape[0]:  # a channel each
         return _Twin(layer, _normalised)
     form = form_of(layer)
