@@ -1,8 +1,10 @@
 """Pairs a second of the input pipeline against plain JPEG decoding of the same bytes on the same cores, the limit.
 
     python benchmarks/input_pipeline.py --dataset=facades --data-dir=DIR
+    python benchmarks/input_pipeline.py --dataset=facades --data-dir=DIR --waiting --filters=16
 
-Without a data set it writes 400 drawn facades as JPEG files to a temporary folder and measures those. Contenders run
+Without a data set it writes 400 drawn facades as JPEG files to a temporary folder and measures those. `--waiting`
+trains instead, on the data set and on one batch over and over, and tells how long a step waits for data. Contenders run
 in alternating rounds of one process; medians and ratios of rounds are printed.
 """
 
@@ -19,6 +21,11 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from tfpix2pix.train import prepare_tensorflow
+
+if __name__ == "__main__":
+    prepare_tensorflow()  # as training does
+
 import tensorflow as tf
 from PIL import Image
 
@@ -26,7 +33,10 @@ import pipelines
 from pipelines.build import training_batches
 from pipelines.facade import draw_facade
 from pipelines.sources import SideBySide
-from tfpix2pix.devices import keep_freed_memory
+from tfpix2pix.config import DataConfig, ModelConfig, TrainConfig
+from tfpix2pix.devices import keep_freed_memory, make_strategy, set_determinism
+from tfpix2pix.state import build_state
+from tfpix2pix.train_step import step_loop
 
 
 def decoding(files: list[Path], count: int) -> tf.data.Dataset:
@@ -57,6 +67,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=2000, help="pairs in a round of one contender")
+    parser.add_argument("--waiting", action="store_true", help="how long a training step waits for data, instead")
+    parser.add_argument("--filters", type=int, default=16, help="filters of the first layer, with --waiting")
     flags = parser.parse_args()
     keep_freed_memory()  # as training does
     with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +78,7 @@ def main() -> None:
             source = _drawn(Path(folder))
         if not isinstance(source, SideBySide):
             parser.error("the data set must be one of side-by-side JPEG files")
-        _measure(source, flags)
+        (_measure_waiting if flags.waiting else _measure)(source, flags)
 
 
 def _measure(source: SideBySide, flags: argparse.Namespace) -> None:
@@ -99,6 +111,53 @@ def _measure(source: SideBySide, flags: argparse.Namespace) -> None:
             f"{name:<34}{statistics.median(speeds):>9.0f}{statistics.median(ratios):>14.0%}"
             f"  ({ratios[0]:.0%} to {ratios[-1]:.0%})"
         )
+
+
+def _measure_waiting(source: SideBySide, flags: argparse.Namespace) -> None:
+    """Trains by the trainer's own loop on the pairs and on one batch, which is always there."""
+    size, batch_size = (flags.image_size, flags.image_size), flags.batch_size
+    config = TrainConfig(DataConfig(image_size=size), ModelConfig(base_filters=flags.filters))
+    set_determinism("auto")
+    strategy = make_strategy("one")
+    with strategy.scope():
+        state = build_state(config)
+    run_steps = step_loop(
+        strategy, state, config.objective, total_steps=1, global_batch_size=batch_size, seed=config.run.seed
+    )
+    preprocessing, total = pipelines.Preprocessing(*size), 10**6
+    kept = _stream(source, preprocessing, flags, total, 2**30).map(_pair)
+    streams = {
+        "one batch over and over": tf.data.Dataset.from_tensors(next(iter(kept))).repeat(),
+        "pairs kept in memory": kept,
+        "pairs read each time": _stream(source, preprocessing, flags, total, 0).map(_pair),
+    }
+    batches = {
+        name: iter(strategy.distribute_datasets_from_function(lambda _, one=one: one)) for name, one in streams.items()
+    }
+
+    def seconds(name: str, count: int) -> float:
+        started = time.perf_counter()
+        run_steps(batches[name], tf.constant(0, tf.int64), tf.constant(count, tf.int64)).numpy()
+        return (time.perf_counter() - started) / count
+
+    for name in batches:
+        seconds(name, max(3, len(source.names) // batch_size))  # an epoch, after which the pairs are in memory
+    results: dict[str, list[float]] = {name: [] for name in batches}
+    for _ in range(flags.rounds):
+        for name, some in results.items():
+            some.append(seconds(name, max(1, flags.pairs // batch_size)))
+    limit = results["one batch over and over"]
+    print(f"\n{flags.filters} filters, {flags.image_size} px, batch {batch_size}, {os.cpu_count()} cores")
+    for name, some in results.items():
+        waits = sorted(1 - best / own for own, best in zip(some, limit, strict=True))
+        print(
+            f"{name:<26}{statistics.median(some):.4f} s/step, waits {statistics.median(waits):.1%} of it"
+            f"  ({waits[0]:.1%} to {waits[-1]:.1%})"
+        )
+
+
+def _pair(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    return {"input": batch["input"], "target": batch["target"]}
 
 
 def _stream(
