@@ -183,9 +183,8 @@ def _losses_and_gradients(
         g_l1 = share(losses.l1_loss(target, output))
         d_loss = g_gan = tf.zeros(())
         if discriminator is not None:
-            # In a scope of its own: the running averages of D are never used, so none are kept. Its weights are read
-            # once for both passes, so that TensorFlow finds what these have in common.
-            with keras.StatelessScope([(one, tf.convert_to_tensor(one)) for one in discriminator.weights]):
+            # In a scope of its own: the running averages of D are never used, so none are kept.
+            with keras.StatelessScope():
                 real_logits = discriminator(_judged(objective, image, target), training=True)
                 fake_logits = discriminator(_judged(objective, image, output), training=True)
             d_loss = share(losses.discriminator_loss(real_logits, fake_logits, objective.gan_loss))
