@@ -38,9 +38,10 @@ PACKAGE, PLAIN, KEPT = "package", "plain Keras", "plain Keras, memory kept"
 NAMES = (PACKAGE, "package, TensorFlow's kernels", KEPT, PLAIN)
 
 
-def package_loop(size: int, filters: int, batch: Batch, recompute: bool) -> Steps:
-    """The trainer's own inner loop, fed from memory."""
-    batch_size = int(batch["input"].shape[0])
+def package_steps(
+    size: int, filters: int, batch_size: int, recompute: bool = False
+) -> tuple[tf.distribute.Strategy, Callable[..., tf.Tensor]]:
+    """Returns the strategy and the inner loop that the trainer would use."""
     config = TrainConfig(DataConfig(image_size=(size, size)), ModelConfig(base_filters=filters))
     strategy = devices.make_strategy("one")
     with strategy.scope():
@@ -54,6 +55,12 @@ def package_loop(size: int, filters: int, batch: Batch, recompute: bool) -> Step
         seed=config.run.seed,
         recompute=recompute,
     )
+    return strategy, run_steps
+
+
+def package_loop(size: int, filters: int, batch: Batch, recompute: bool) -> Steps:
+    """The trainer's own inner loop, fed from memory."""
+    strategy, run_steps = package_steps(size, filters, int(batch["input"].shape[0]), recompute)
     batches = iter(strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(batch).repeat()))
     return lambda count: run_steps(batches, tf.constant(0, tf.int64), tf.constant(count, tf.int64)).numpy()
 

@@ -27,16 +27,14 @@ if __name__ == "__main__":
     prepare_tensorflow()  # as training does
 
 import tensorflow as tf
+from contenders import package_steps
 from PIL import Image
 
 import pipelines
 from pipelines.build import training_batches
 from pipelines.facade import draw_facade
 from pipelines.sources import SideBySide
-from tfpix2pix.config import DataConfig, ModelConfig, TrainConfig
-from tfpix2pix.devices import keep_freed_memory, make_strategy, set_determinism
-from tfpix2pix.state import build_state
-from tfpix2pix.train_step import step_loop
+from tfpix2pix.devices import keep_freed_memory, set_determinism
 
 
 def decoding(files: list[Path], count: int) -> tf.data.Dataset:
@@ -115,16 +113,10 @@ def _measure(source: SideBySide, flags: argparse.Namespace) -> None:
 
 def _measure_waiting(source: SideBySide, flags: argparse.Namespace) -> None:
     """Trains by the trainer's own loop on the pairs and on one batch, which is always there."""
-    size, batch_size = (flags.image_size, flags.image_size), flags.batch_size
-    config = TrainConfig(DataConfig(image_size=size), ModelConfig(base_filters=flags.filters))
+    batch_size = flags.batch_size
     set_determinism("auto")
-    strategy = make_strategy("one")
-    with strategy.scope():
-        state = build_state(config)
-    run_steps = step_loop(
-        strategy, state, config.objective, total_steps=1, global_batch_size=batch_size, seed=config.run.seed
-    )
-    preprocessing, total = pipelines.Preprocessing(*size), 10**6
+    strategy, run_steps = package_steps(flags.image_size, flags.filters, batch_size)
+    preprocessing, total = pipelines.Preprocessing(flags.image_size, flags.image_size), 10**6
     kept = _stream(source, preprocessing, flags, total, 2**30).map(_pair)
     streams = {
         "one batch over and over": tf.data.Dataset.from_tensors(next(iter(kept))).repeat(),

@@ -20,6 +20,11 @@ def quieten_tensorflow() -> None:
         tf.config.list_physical_devices()
 
 
+def usable_cores() -> int:
+    """Returns how many cores this process may use, or where the system doesn't tell, how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def progress(
     items: Iterable[Any] | None, total: int, name: str | None, unit: str = "picture", *, initial: int = 0
 ) -> Any:

@@ -16,6 +16,7 @@ from typing import Literal, TypeVar
 
 from tqdm import tqdm
 
+from pipelines.console import usable_cores
 from pipelines.files import write_atomically
 
 _Item = TypeVar("_Item")
@@ -56,7 +57,7 @@ def prepare(
 
 
 def _pool(workers: str, count: int) -> Executor:
-    number = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, count)
+    number = min(usable_cores(), count)
     # A spawned process first runs the main script again. One that was started as `python script.py`, and doesn't guard
     # against that, would do all its work anew in each process.
     main = sys.modules["__main__"]

@@ -1,6 +1,6 @@
 """Little networks and batches that several tests train."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -14,6 +14,10 @@ from tfpix2pix.train_step import step_loop
 
 SHAPE = (32, 32, 3)
 MIRRORED = "mirrored"
+
+
+def normal(shape: Sequence[int], seed: int, dtype: str | tf.DType = tf.float32) -> tf.Tensor:
+    return tf.random.stateless_normal(shape, (seed, 0), dtype=dtype)
 
 
 def make_state(objective: ObjectiveConfig, *, norm: str = "instance", dropout: float = 0.0, **options) -> TrainState:

@@ -5,6 +5,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.small import normal
 from tfpix2pix import convolutions
 
 ALWAYS, NEVER = (math.inf, 0), (0, math.inf)
@@ -25,16 +26,12 @@ FORMS = [
 SHAPES = st.tuples(*[st.integers(1, high) for high in (2, 9, 9, 5, 5)])  # batch, height, width, channels in and out
 
 
-def tensor(shape, seed, dtype):
-    return tf.random.stateless_normal(shape, (seed, 0), dtype=dtype)
-
-
 def with_gradients(function, x, kernel):
     """Returns a function's value, and both gradients of its product with a fixed random tensor."""
     with tf.GradientTape() as tape:
         tape.watch([x, kernel])
         output = function(x, kernel)
-        loss = tf.reduce_sum(output * tensor(output.shape, 2, output.dtype))
+        loss = tf.reduce_sum(output * normal(output.shape, 2, output.dtype))
     return output, *tape.gradient(loss, [x, kernel])
 
 
@@ -45,7 +42,7 @@ def transposed(x, kernel):
 
 def assert_equal(ours, theirs, x_shape, kernel_shape):
     for dtype, tolerance in ((tf.float64, 1e-10), (tf.float32, 1e-5)):
-        x, kernel = tensor(x_shape, 0, dtype), tensor(kernel_shape, 1, dtype)
+        x, kernel = normal(x_shape, 0, dtype), normal(kernel_shape, 1, dtype)
         got, wanted = with_gradients(ours, x, kernel), with_gradients(theirs, x, kernel)
         for ours_value, value in zip(got, wanted, strict=True):
             assert ours_value.shape == value.shape

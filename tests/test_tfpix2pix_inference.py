@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipelines import encode
 from pipelines.spec import RGB, Encoding
 from tests.small import trained_generator
-from tfpix2pix import inference, tiles
+from tfpix2pix import convolutions, inference, tiles
 
 
 @settings(deadline=None, max_examples=15)
@@ -29,7 +29,7 @@ def test_subpixel_form_equals_the_transposed_convolution(shape, filters, use_bia
     original.set_weights([kernel, *bias])
     subpixel = inference.SubpixelUpConvolution(filters, use_bias)
     subpixel.build(shape)
-    subpixel.set_weights([inference.subpixel_kernel(kernel), *bias])
+    subpixel.set_weights([convolutions.subpixel_kernel(kernel).numpy(), *bias])
     np.testing.assert_allclose(subpixel(x), original(x), atol=1e-5, rtol=1e-5)
 
 

@@ -7,18 +7,15 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.small import normal
 from tfpix2pix import noise, twins
 from tfpix2pix.models import patchgan_discriminator, unet_generator
-
-
-def tensor(shape, seed, dtype):
-    return tf.random.stateless_normal(shape, (seed, 0), dtype=dtype)
 
 
 def gradients_of(model, twin, inputs, seed):
     with tf.GradientTape() as tape, noise.seeded(model, tf.constant(seed)):
         output = twin(inputs, training=True)
-        loss = tf.reduce_sum(output * tensor(output.shape, 3, output.dtype))
+        loss = tf.reduce_sum(output * normal(output.shape, 3, output.dtype))
     return [output, *tape.gradient(loss, [weight.value for weight in model.trainable_weights])]
 
 
@@ -42,7 +39,7 @@ def test_instance_normalisation_of_one_picture_is_batch_normalisation(shape):
     exact.set_weights(norm.get_weights())
     twin = twins.twin_of(norm)
     assert twin is not norm
-    x, upstream = tensor(shape, 0, "float32") * 3 + 1, tensor(shape, 1, "float32")
+    x, upstream = normal(shape, 0, "float32") * 3 + 1, normal(shape, 1, "float32")
     # Of a map of few pixels Keras' own layer is off by more than that in float32.
     wanted = of(exact, exact.weights, tf.cast(x, tf.float64), tf.cast(upstream, tf.float64))
     if shape[0] > 1:
@@ -60,11 +57,11 @@ def test_an_accelerated_network_computes_the_same_from_the_same_weights(network,
     if network == "generator":
         model, inputs = (
             unet_generator((32, 64, 3), base_filters=4, norm=norm, seed=1),
-            tensor((batch, 32, 64, 3), 0, "float32"),
+            normal((batch, 32, 64, 3), 0, "float32"),
         )
     else:
         model = patchgan_discriminator((32, 64, 3), (32, 64, 1), 4, 16, norm, seed=1)
-        inputs = [tensor((batch, 32, 64, channels), channels, "float32") for channels in (3, 1)]
+        inputs = [normal((batch, 32, 64, channels), channels, "float32") for channels in (3, 1)]
     twin = twins.accelerated(model)
     assert {id(weight.value) for weight in twin.weights} == {id(weight.value) for weight in model.weights}
     assert any(type(layer) is not type(other) for layer, other in zip(twin.layers, model.layers, strict=True))
@@ -81,7 +78,7 @@ def test_the_model_itself_stays_as_it_was(tmp_path):
     twins.accelerated(model)
     assert model.get_config() == before
     model.save(tmp_path / "model.keras")
-    image = tensor((1, 32, 32, 3), 0, "float32")
+    image = normal((1, 32, 32, 3), 0, "float32")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(image, training=False), model(image, training=False))
 

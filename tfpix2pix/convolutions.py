@@ -145,12 +145,37 @@ def _winograd(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradients]:
     return output, gradients
 
 
+def subpixel_kernel(kernel: tf.Tensor) -> tf.Tensor:
+    """Rearranges a transposed convolution's kernel `(4, 4, Cout, Cin)` to `(2, 2, Cin, 4 * Cout)`."""
+    filters, channels = kernel.shape[2:]
+    # Tap 2 * place + phase of each axis; the places run against the picture in a transposed convolution.
+    taps = tf.reverse(tf.reshape(kernel, (2, 2, 2, 2, filters, channels)), [0, 2])
+    return tf.reshape(tf.transpose(taps, (0, 2, 5, 1, 3, 4)), (2, 2, channels, 4 * filters))
+
+
+def subpixel_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """A transposed convolution of stride 2 with padding `same`, as a 2x2 convolution to four times the channels.
+
+    Output pixel `2i + a` reads input pixels `i - 1 + a` and `i + a`, so the four phases of a 2x2 block of output are
+    four ordinary 2x2 convolutions of the padded input. With the phases in descending order, one margin pixel of the
+    woven picture is all that has to go.
+
+    Args:
+        x: `(B, H, W, Cin)`.
+        kernel: `(2, 2, Cin, 4 * Cout)`, by `subpixel_kernel`.
+
+    Returns:
+        `(B, 2H, 2W, Cout)`.
+    """
+    return tf.nn.depth_to_space(tf.nn.conv2d(x, kernel, 1, _MARGIN), 2)[:, 1:-1, 1:-1]
+
+
 def _spread(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Computes a transposed convolution of stride 2: `(B, H, W, C)`, `(4, 4, Cout, C)` -> `(B, 2H, 2W, Cout)`."""
     if any(_within(limits, x, kernel) for limits in _TAPS):
         return _by_taps(x, kernel)
-    if kernel.shape[2] <= _FEW_FILTERS and None not in x.shape[1:3]:
-        return _by_phases(x, kernel)
+    if kernel.shape[2] <= _FEW_FILTERS:
+        return subpixel_convolution(x, subpixel_kernel(kernel))
     batch, height, width = tf.unstack(tf.shape(x)[:3])
     return tf.nn.conv2d_transpose(x, kernel, (batch, 2 * height, 2 * width, kernel.shape[2]), 2, "SAME")
 
@@ -192,21 +217,6 @@ def _meeting_taps(height: int, width: int) -> np.ndarray:
     inside = (rows[1] >= 0) & (rows[1] < height) & (columns[1] >= 0) & (columns[1] < width)
     places = ((rows[1] * width + columns[1]) * 4 + rows[0]) * 4 + columns[0]
     return np.where(inside, places, height * width * 16).reshape(4, -1).astype(np.int32)
-
-
-def _by_phases(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Computes the four pixels of each 2x2 block of output as channels of a 2x2 convolution, and puts them in place."""
-    (height, width, channels), filters = x.shape[1:], kernel.shape[2]
-    # Turned round, tap 2 * place + phase of each axis.
-    taps = tf.reshape(tf.reverse(kernel, [0, 1]), (2, 2, 2, 2, filters, channels))
-    taps = tf.reshape(tf.transpose(taps, (0, 2, 5, 1, 3, 4)), (2, 2, channels, 4 * filters))
-    phases = tf.reshape(
-        tf.nn.conv2d(tf.pad(x, _MARGIN), taps, 1, "VALID"), (-1, (height + 1) * (width + 1) * 4, filters)
-    )
-    # Row 2i + 1 reads input rows i and i + 1, where row 2i reads i - 1 and i.
-    row, column = np.arange(2 * height)[:, None], np.arange(2 * width)
-    places = ((row // 2 + row % 2) * (width + 1) + column // 2 + column % 2) * 4 + row % 2 * 2 + column % 2
-    return tf.reshape(tf.gather(phases, places.ravel().astype(np.int32), axis=1), (-1, 2 * height, 2 * width, filters))
 
 
 def _gather(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -259,8 +269,7 @@ def _winograd_transforms() -> tuple[np.ndarray, ...]:
     points = np.array([0, 1, -1, 2, -1 / 2])
 
     def evaluated(terms: int) -> np.ndarray:
-        at_infinity = np.eye(terms)[-1:]
-        return np.vstack([points[:, None] ** np.arange(terms), at_infinity])
+        return np.vstack([points[:, None] ** np.arange(terms), np.eye(terms)[-1]])  # the last at infinity
 
     one_axis = np.linalg.inv(evaluated(6)).T, evaluated(4), evaluated(3).T
     return tuple(np.kron(matrix, matrix) for matrix in one_axis)

@@ -5,22 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from pipelines import encode
 from pipelines.spec import Encoding
+from tfpix2pix import convolutions
 from tfpix2pix import noise as noise_of
 
 
 class SubpixelUpConvolution(keras.layers.Layer):
-    """A 4x4 transposed convolution of stride 2, computed as a 2x2 convolution to four times the channels.
-
-    Output pixel `2i + a` of a transposed convolution (padding `same`) reads input pixels `i - 1 + a` and `i + a`, so
-    the four phases of a 2x2 block of output are four ordinary 2x2 convolutions of the padded input. With the phases
-    in descending order, one margin pixel of the woven picture is all that has to go. A CPU does this more than twice
-    as fast.
+    """A 4x4 transposed convolution of stride 2 by `convolutions.subpixel_convolution`, twice as fast on a CPU.
 
     Args:
         filters: output channels.
@@ -39,8 +33,7 @@ class SubpixelUpConvolution(keras.layers.Layer):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Maps `(B, H, W, Cin)` to `(B, 2H, 2W, filters)`."""
-        phases = tf.nn.conv2d(x, self.kernel, 1, [[0, 0], [1, 1], [1, 1], [0, 0]])
-        output = tf.nn.depth_to_space(phases, 2)[:, 1:-1, 1:-1]
+        output = convolutions.subpixel_convolution(x, tf.convert_to_tensor(self.kernel))
         return output if self.bias is None else tf.nn.bias_add(output, self.bias)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -86,14 +79,6 @@ class InstanceNormalization(keras.layers.Layer):
         return {**super().get_config(), "epsilon": self.epsilon}
 
 
-def subpixel_kernel(kernel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Rearranges a transposed convolution's kernel `(4, 4, Cout, Cin)` to `(2, 2, Cin, 4 * Cout)`."""
-    _, _, filters, channels = kernel.shape
-    # Tap 2 * place + phase of each axis; the places run against the picture in a transposed convolution.
-    taps = kernel.reshape(2, 2, 2, 2, filters, channels)[::-1, :, ::-1]
-    return taps.transpose(0, 2, 5, 1, 3, 4).reshape(2, 2, channels, 4 * filters)
-
-
 def inference_copy(
     generator: keras.Model, size: tuple[int | None, int | None] = (None, None), *, noise: bool = False
 ) -> keras.Model:
@@ -119,7 +104,7 @@ def inference_copy(
     for layer, original in zip(copy.layers[1:], generator.layers[1:], strict=True):
         weights = original.get_weights()
         if isinstance(layer, SubpixelUpConvolution):
-            weights = [subpixel_kernel(weights[0]), *weights[1:]]
+            weights = [convolutions.subpixel_kernel(weights[0]).numpy(), *weights[1:]]
         if not isinstance(original, keras.layers.Dropout):  # its weight is the state of its noise
             layer.set_weights(weights)
     return copy

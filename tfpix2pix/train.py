@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from pipelines import DatasetError, Preprocessing, open_dataset
-from pipelines.console import quieten_tensorflow
+from pipelines.console import quieten_tensorflow, usable_cores
 from pipelines.registry import TASKS, check_name
 from tfpix2pix.config import DEFAULT_DATASET, ConfigError, DataConfig, TrainConfig
 from tfpix2pix.recipes import recipe
@@ -112,13 +112,8 @@ def prepare_tensorflow() -> None:
     picture beside the generator, and two of them at once are faster than two in turn that are each split in halves.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    if _cores() == 2:
+    if usable_cores() == 2:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-
-
-def _cores() -> int | None:
-    """Returns how many cores this process may use, where the system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def preprocessing(config: TrainConfig) -> Preprocessing:
