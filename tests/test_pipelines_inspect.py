@@ -2,8 +2,6 @@ import contextlib
 import io
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,9 +12,8 @@ from PIL import Image
 
 from pipelines import build, encode, inspect, sources
 from pipelines.inspection import duplicates, faults, measure, page, sheet, survey
-from pipelines.registry import TASKS, available, open_dataset
+from pipelines.registry import open_dataset
 from pipelines.spec import RGB, Encoding, Preprocessing
-from tfpix2pix.recipes import recipe
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 SIZE = 32
@@ -400,63 +397,3 @@ def test_names_of_any_bytes_can_be_printed():
     text = page.printable("ü \udcff\n\x1b[2J")
     assert text == "ü \\udcff\\n\\x1b[2J"
     assert text.encode()
-
-
-def ask(*flags):
-    """Runs the command as a user does; the modules that it imports go to stderr."""
-    command = [sys.executable, "-X", "importtime", "-m", "pipelines.inspect", *flags]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_help_shows_the_data_sets_own_defaults_without_tensorflow():
-    result = ask("--dataset=synthetic", "--help")
-    assert result.returncode == 0
-    assert "(default: 128)" in result.stdout
-    assert "tensorflow" not in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("flags", "said"),
-    [
-        (["--dataset=facade"], "Known data sets"),
-        (["--dataset=synthetic", "--image-size=big"], "256x512"),
-        (["--dataset=synthetic", "--jitter=300"], "from 0 to 256"),
-        (["--dataset=synthetic", "--task=edges"], "takes a folder of photos"),
-        (["--dataset=.", "--task=colorization", "--direction=BtoA"], "one way only"),
-        (["--dataset=.", "--task=edges", "--one-hot"], "--one-hot"),
-        (["--dataset=synthetic", "--pairs=-1"], "--pairs"),
-        ([], "--dataset"),
-    ],
-)
-def test_wrong_flags(flags, said, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    try:
-        status = inspect.main(flags)
-    except SystemExit as stop:
-        status = stop.code
-    assert status == 2
-    assert said in capsys.readouterr().err
-
-
-def test_a_wrong_name_is_refused_before_tensorflow_is_loaded():
-    result = ask("--dataset=facade")
-    assert result.returncode == 2
-    assert "| tensorflow" not in result.stderr
-    assert "Traceback" not in result.stderr
-
-
-def test_the_defaults_are_those_of_training(tmp_path):
-    for dataset, task in [*((name, "pairs") for name in available()), *((str(tmp_path), task) for task in TASKS)]:
-        trained, own = recipe(dataset, task), inspect.recipe(dataset, task)
-        data = trained.data
-        assert own | {"output": None} == {
-            "direction": data.direction,
-            "image_size": data.image_size,
-            "jitter": data.jitter,
-            "output": None,
-        }, dataset
-        assert own["output"].name == trained.run.workdir.name
-        flags, made = inspect._parse([f"--dataset={dataset}", f"--task={task}"])
-        assert (made.mirror, made.resize, made.one_hot) == (data.mirror, data.resize, data.one_hot)
-        assert flags.hole == data.hole
-        assert made.hole == (data.hole if task == "inpainting" else "none")
