@@ -91,9 +91,9 @@ def _decode_jpeg(data: tf.Tensor, head: tf.Tensor, encoding: Encoding, max_pixel
     shape = tf.io.extract_jpeg_shape(data, output_type=tf.int64)
     # Each block of 8x8 pixels takes a bit at least. Where most are missing, TensorFlow would fill in grey: a picture of
     # 100 megapixels out of 800 bytes.
-    most = _PIXELS_A_BYTE * tf.strings.length(data)
+    most = _PIXELS_A_BYTE * tf.cast(tf.strings.length(data), tf.float64)  # as int32 it would overflow at 1 MiB
     whole = tf.debugging.assert_less_equal(
-        tf.cast(shape[0] * shape[1], tf.float64), tf.cast(most, tf.float64), "a JPEG file that is cut off"
+        tf.cast(shape[0] * shape[1], tf.float64), most, "a JPEG file that is cut off"
     )
     with tf.control_dependencies([_check_pixels(shape[0], shape[1], max_pixels), whole]):
         # The accurate inverse transform gives the values that other JPEG readers give; TensorFlow's default is up to

@@ -199,3 +199,14 @@ def test_a_jpeg_that_is_far_too_short_for_its_size_is_refused():
     for mode in ("L", "RGB"):
         flat = saved(Image.new(mode, (3000, 2000)), "JPEG", quality=1, optimize=True, progressive=True, subsampling=2)
         assert decode.decode(flat).shape == (2000, 3000, 3)
+
+
+@pytest.mark.parametrize("noise", [0, 6, 12, 25])
+def test_a_cameras_jpeg_of_one_to_seven_megabytes_is_read(rng, noise):
+    """12 megapixels as a camera writes them: files above 1 MiB were refused as cut off."""
+    rows, columns = np.ogrid[:3000, :4000]
+    shade = (rows / 20 + columns / 30) % 256
+    values = np.clip(shade[..., None] + rng.normal(0, noise, (3000, 4000, 1)), 0, 255).astype(np.uint8)
+    data = saved(Image.fromarray(np.repeat(values, 3, axis=2)), "JPEG", quality=85)
+    with Image.open(io.BytesIO(data)) as picture:
+        np.testing.assert_array_equal(decode.decode(data), np.asarray(picture))
