@@ -1,4 +1,4 @@
-"""TIFF and NPY files, which TensorFlow can't read: pictures of any number of channels."""
+"""TIFF and NPY files that Pillow can't read: any number of channels, 16 and 32 bits, floating point."""
 
 from __future__ import annotations
 
@@ -12,26 +12,81 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.spec import MAX_PIXELS, Encoding
+from pipelines.spec import MAX_PIXELS
 
+Array = npt.NDArray[Any]
+Found = tuple[tuple[int, int, int], np.dtype[Any], bool]
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MOST_PARTS = 500_000  # of a TIFF file; 100 megapixels in tiles of 16x16 are 390,625
+_MOST_PAGES = 1000
 _HAS_CODECS = importlib.util.find_spec("imagecodecs") is not None
 _UNPACKERS: dict[int, Any] = {8: zlib.decompressobj, 32946: zlib.decompressobj, 34925: lzma.LZMADecompressor}
+_MINISWHITE, _MINISBLACK, _RGB = 0, 1, 2  # photometric interpretations that need no conversion of colours
+# Types that hold others' values exactly, or, of float64, as well as a network can tell them apart.
+_STORED_AS = {"bool": "uint8", "int8": "int16", "float16": "float32", "float64": "float32"}
+_DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", *_STORED_AS)
 
 
-def from_bytes(data: bytes) -> npt.NDArray[Any]:
-    """Decodes a TIFF or NPY file to `(H, W, C)` of its own dtype; nothing pickled is loaded.
+def is_array(data: bytes) -> bool:
+    """Tells whether these are the bytes of a TIFF or NPY file."""
+    return data[:4] in _TIFF or data[:6] == b"\x93NUMPY"
+
+
+def header(data: bytes) -> Found | None:
+    """Returns the shape `(H, W, C)` as stored, the dtype, and whether rows and columns are to be swapped.
+
+    `None` for a TIFF that is Pillow's to read.
 
     Raises:
-        ValueError: if it is no picture of uint8 or uint16.
+        ValueError: if it is no image that can be read.
     """
-    image = _npy(data) if data[:6] == b"\x93NUMPY" else _tiff(data)
-    if image.ndim == 2:
-        image = image[..., np.newaxis]
-    return image.astype(np.uint8) * 255 if image.dtype == bool else image
+    if data[:6] == b"\x93NUMPY":
+        shape, dtype = _npy_header(data)
+        return (*shape, 1)[:3], _stored(dtype), False
+    page, axes, shape = _tiff_page(data)
+    if page is None:
+        return None
+    sizes = dict(zip(axes, shape, strict=True))
+    channels = sizes.get("S", 1) * sizes.get("C", 1)
+    channels -= 1 if _alpha(page) and channels > 1 else 0
+    return (sizes["Y"], sizes["X"], channels), _stored(page.dtype), _orientation(page) >= 5
 
 
-def _npy(data: bytes) -> npt.NDArray[Any]:
+def read(data: bytes) -> Array | None:
+    """Decodes a TIFF or NPY file to `(H, W, C)`, upright and opaque; nothing pickled is loaded.
+
+    Returns:
+        One of uint8, uint16, int16, uint32, int32 and float32; `None` for a TIFF that is Pillow's to read.
+
+    Raises:
+        ValueError: if it is no image that can be read.
+    """
+    if data[:6] == b"\x93NUMPY":
+        _npy_header(data)
+        image = np.load(io.BytesIO(data), allow_pickle=False)
+        image = image if image.ndim == 3 else image[..., np.newaxis]
+        return image.astype(np.uint8) * 255 if image.dtype == bool else image.astype(_stored(image.dtype), copy=False)
+    return _read_tiff(data)
+
+
+def upright(image: Array, orientation: int) -> Array:
+    """Turns an image `(H, W, C)` as EXIF's orientation says: 2 to 4 flip, 5 to 8 swap rows and columns first."""
+    if orientation in (5, 6, 7, 8):
+        image = image.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return image[::-1] if orientation in (3, 4, 7, 8) else image
+
+
+def composite(image: Array, alpha: Array, premultiplied: bool = False) -> Array:
+    """Puts an image on white: `(H, W, C)` and its alpha `(H, W, 1)` of the same dtype."""
+    scale = np.float32(np.iinfo(image.dtype).max)
+    share = alpha.astype(np.float32) / scale
+    colour = image.astype(np.float32) * (np.float32(1) if premultiplied else share)
+    return np.minimum(colour + scale * (1 - share) + np.float32(0.5), scale).astype(image.dtype)
+
+
+def _npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
     file = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(file)
@@ -41,37 +96,94 @@ def _npy(data: bytes) -> npt.NDArray[Any]:
         raise ValueError("not an NPY file that can be read") from error
     if dtype.hasobject:
         raise ValueError("a pickle, which could run code when it is loaded")
-    _check_array(shape, dtype)
+    _check(shape, dtype)
     if math.prod(shape) * dtype.itemsize > len(data) - file.tell():  # numpy would ask for that memory first
         raise ValueError("cut off")
-    return np.load(io.BytesIO(data), allow_pickle=False)
+    return shape, dtype
 
 
-def _tiff(data: bytes) -> npt.NDArray[Any]:
+def _tiff_page(data: bytes) -> tuple[Any, str, tuple[int, ...]]:
+    """Returns the page of a TIFF that holds one image, its axes and its shape; no page where Pillow is to read it."""
     import tifffile
 
     try:
         file = tifffile.TiffFile(io.BytesIO(data))
         page = file.pages.first
-        shape, dtype, axes = page.shape, page.dtype, page.axes
+        photometric, bits = page.photometric, page.bitspersample
+        axes, shape, dtype = page.axes, page.shape, page.dtype
+        _check(shape, dtype)
+        if photometric not in (_MINISWHITE, _MINISBLACK, _RGB) and dtype == np.uint8 and bits <= 8:
+            return None, axes, shape
         parts, stored = math.prod(page.chunked), sum(page.databytecounts)
         lacks_parts = not page.is_contiguous and len(page.databytecounts) < parts
-    except Exception as error:  # tifffile raises anything on a broken file
+        axes, shape = _one_image(file, page)
+    except ValueError:
+        raise
+    except Exception as error:  # tifffile raises anything on a corrupt file
         raise ValueError("not a TIFF file that can be read") from error
-    _check_array(shape, dtype)
     if parts > _MOST_PARTS or stored > 2 * len(data):  # a little file could keep the reader busy for days
         raise ValueError(f"a TIFF file of {parts} strips or tiles, which have {stored} bytes in a file of {len(data)}")
-    if lacks_parts:  # it would be filled with zeros: a picture of 100 megapixels out of a kilobyte
+    if lacks_parts:  # it would be filled with zeros: an image of 100 megapixels out of a kilobyte
         raise ValueError("cut off")
+    if not _HAS_CODECS:
+        _check_parts(page, data)
+    return page, axes, shape
+
+
+def _one_image(file: Any, page: Any) -> tuple[str, tuple[int, ...]]:
+    """Returns axes and shape of the one image in a file; a channel axis may run over pages.
+
+    Raises:
+        ValueError: if there are several.
+    """
+    pages = [other for _, other in zip(range(_MOST_PAGES), file.pages, strict=False) if not other.is_reduced]
+    axes, shape = page.axes, page.shape
+    if len(pages) > 1 or file.is_imagej or file.is_ome:
+        series = file.series[0]
+        axes, shape = series.get_axes(squeeze=True), series.get_shape(squeeze=True)
+        if len(file.series) > 1 and len(pages) > len(series.pages):
+            raise ValueError(f"{len(pages)} images in one file; save the one that is meant as a file of its own")
+    if set(axes) not in ({"Y", "X"}, {"Y", "X", "S"}, {"Y", "X", "C"}):
+        count = math.prod(size for axis, size in zip(axes, shape, strict=True) if axis not in "YXSC")
+        raise ValueError(f"a stack of {count} images (axes {axes}); save the one that is meant as a file of its own")
+    return axes, shape
+
+
+def _read_tiff(data: bytes) -> Array | None:
+    import tifffile
+
+    page, axes, shape = _tiff_page(data)
+    if page is None:
+        return None
     try:
-        if not _HAS_CODECS:
-            _check_parts(page, data)
-        image = page.asarray()
+        image = page.asarray() if axes == page.axes else tifffile.TiffFile(io.BytesIO(data)).series[0].asarray()
+        image = image.reshape(shape)
     except Exception as error:
         raise ValueError(f"a TIFF file that can't be read ({error})") from error
-    if image.shape != shape:
-        raise ValueError("cut off")
-    return np.moveaxis(image, 0, -1) if image.ndim == 3 and axes.endswith("YX") else image  # planes one after the other
+    channel_axis = next((axes.index(axis) for axis in "SC" if axis in axes), None)
+    image = image[..., np.newaxis] if channel_axis is None else np.moveaxis(image, channel_axis, -1)
+    bits = page.bitspersample
+    if image.dtype == bool:
+        image = image.astype(np.uint8) * 255
+    elif image.dtype == np.uint8 and bits < 8:
+        image = (image.astype(np.uint16) * 255 // (2**bits - 1)).astype(np.uint8)
+    image = image.astype(_stored(image.dtype), copy=False)
+    if page.photometric == _MINISWHITE and image.dtype.kind == "u":
+        image = np.iinfo(image.dtype).max - image
+    if (alpha := _alpha(page)) and image.shape[-1] > 1 and image.dtype.kind == "u":
+        image = composite(image[..., :-1], image[..., -1:], premultiplied=alpha == 1)
+    return upright(image, _orientation(page))
+
+
+def _alpha(page: Any) -> int:
+    """Returns 1 for associated (premultiplied) and 2 for unassociated alpha in the last channel, 0 for none."""
+    extra = tuple(map(int, page.extrasamples))
+    return extra[0] if len(extra) == 1 and extra[0] in (1, 2) else 0
+
+
+def _orientation(page: Any) -> int:
+    tag = page.tags.get(274)
+    return int(tag.value) if tag is not None and isinstance(tag.value, int) else 1
 
 
 def _check_parts(page: Any, data: bytes) -> None:
@@ -82,45 +194,21 @@ def _check_parts(page: Any, data: bytes) -> None:
     if page.compression in (1, 32773):  # none, and PackBits, which gains little
         return
     if page.compression not in _UNPACKERS:
-        raise ValueError("compressed in a way that takes imagecodecs: pip install 'tfpix2pix[tiff]'")
+        raise ValueError("compressed in a way that takes imagecodecs: pip install imagecodecs")
     most = math.prod(page.chunks) * page.dtype.itemsize
     for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
         if len(_UNPACKERS[page.compression]().decompress(data[start : start + length], most + 1)) > most:
             raise ValueError("a strip or tile holds more than its share")
 
 
-def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any] | None) -> None:
-    """Raises `ValueError` unless it is a picture that fits into memory, as its header has it."""
-    if dtype not in (np.uint8, np.uint16, bool) or len(shape) not in (2, 3) or min(shape) < 1:
-        raise ValueError(f"an array of shape {shape} and type {dtype}, not (H, W) or (H, W, C) of uint8 or uint16")
+def _check(shape: tuple[int, ...], dtype: np.dtype[Any] | None) -> None:
+    """Raises `ValueError` unless it is an image that fits into memory, as its header has it."""
+    if dtype is None or dtype.name not in _DTYPES or len(shape) not in (2, 3) or min(shape) < 1:
+        raise ValueError(f"an array of shape {shape} and type {dtype}, not (H, W) or (H, W, C) of numbers up to 32 bits")
     # Channels are the shortest side, wherever they stand.
     if math.prod(sorted(shape)[-2:]) > MAX_PIXELS or math.prod(shape) > 4 * MAX_PIXELS:
-        raise ValueError(f"a picture of more than {MAX_PIXELS // 1_000_000} megapixels")
+        raise ValueError(f"an image of more than {MAX_PIXELS // 1_000_000} megapixels")
 
 
-def read(data: bytes, encoding: Encoding) -> npt.NDArray[Any]:
-    """Decodes a TIFF or NPY file to `(H, W, channels)` with the channels and bits of the encoding.
-
-    Raises:
-        ValueError: if it is no such picture.
-    """
-    image = from_bytes(data)
-    dtype = np.uint16 if encoding.bits == 16 else np.uint8
-    if image.dtype == np.uint8 and dtype == np.uint16:
-        image = image.astype(np.uint16) * 257
-    elif image.dtype == np.uint16 and dtype == np.uint8:
-        image = (image >> 8).astype(np.uint8)
-    if image.shape[-1] == 1 and encoding.channels == 3:
-        image = np.repeat(image, 3, axis=-1)
-    if image.shape[-1] == 4 and encoding.channels == 3:
-        image = composite(image)
-    if image.shape[-1] != encoding.channels:
-        raise ValueError(f"{image.shape[-1]} channels, not {encoding.channels}")
-    return np.ascontiguousarray(image)
-
-
-def composite(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Puts an RGBA array on white, rounded as the graph does."""
-    scale = np.float32(np.iinfo(image.dtype).max)
-    colour, alpha = image[..., :3].astype(np.float32), image[..., 3:].astype(np.float32) / scale
-    return (colour * alpha + scale * (1 - alpha) + np.float32(0.5)).astype(image.dtype)
+def _stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(_STORED_AS.get(dtype.name, dtype.name))

@@ -1,229 +1,168 @@
-"""Random access to pairs: pictures side by side in one file, two folders matched by name, or drawn by a function."""
+"""Random access to pairs: in files, or drawn by a function."""
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from pipelines import check, decode, ops
-from pipelines.spec import RGB, DatasetError, Encoding, Source
+from pipelines import check, images, ops
+from pipelines.spec import MAX_PIXELS, RGB, Encoding, Fault, Original
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", *decode.ARRAYS)
 Sides = tuple[Encoding, Encoding]
+Layout = Literal["side_by_side", "two_files", "one_image"]
+# What TensorFlow raises of a file that can't be read; the second where its message would quote the bytes.
+ERRORS = (tf.errors.OpError, UnicodeDecodeError)
 
 
-class SideBySide:
-    """Files that hold side A on the left and side B on the right, as the public archives do.
+@dataclass(frozen=True)
+class Item:
+    """One pair in files.
 
-    Args:
-        files: the pictures; sorted here by name.
-        sides: what the two halves hold; they have the same channels and bits.
-        unmatched: one line for every file that could not be used.
+    Attributes:
+        name: of the pair.
+        files: what is read: one file, or that of side A and that of side B.
+        originals: the user's own files behind it; `None`: `files` themselves.
     """
 
-    def __init__(self, files: Sequence[Path], sides: Sides = (RGB, RGB), unmatched: Sequence[str] = ()) -> None:
-        self._files = sorted(files)
-        self.unmatched = tuple(unmatched)
-        self.names = tuple(file.stem for file in self._files)
-        self.sides = sides
-        self._paths = _path_tensor(self._files)
-
-    def load(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return ops.split_side_by_side(decode.read(self._paths[index], self.sides[0]))
-
-    def faults(self) -> list[str]:
-        return [*self.unmatched, *check.side_by_side_faults(self._files, self.sides[0])]
-
-    def subset(self, indices: Sequence[int]) -> SideBySide:
-        """Returns some of the pairs as a source of their own."""
-        return SideBySide([self._files[index] for index in indices], self.sides, self.unmatched)
-
-    def files(self) -> list[tuple[Path, ...]]:
-        """Returns the files of each pair."""
-        return [(file,) for file in self._files]
+    name: str
+    files: tuple[Path, ...]
+    originals: tuple[Original, ...] | None = None
 
 
-class TwoFolders:
-    """Files of side A and side B in folders of their own; the endings of a pair's two files may differ.
+class Files:
+    """Pairs that lie in files.
 
     Args:
-        pairs: the file of side A and that of side B for each pair; sorted here by name.
-        unmatched: one line for every file that was left out since it has no partner.
-        sides: what the two files hold.
-        root: names are told from here, if the files lie in sub-folders of it.
+        items: the pairs, in the order that they are to have.
+        layout: `"side_by_side"`: one file, side A on its left half and side B on its right; `"two_files"`: one for
+            each side; `"one_image"`: a single image is both sides, and the sides' encodings tell them apart.
+        sides: what side A and side B hold; all but `"two_files"` need the same channels and dtype for both.
+        faults: files that were found and belong to no pair.
     """
 
     def __init__(
-        self,
-        pairs: Sequence[tuple[Path, Path]],
-        unmatched: Sequence[str] = (),
-        sides: Sides = (RGB, RGB),
-        root: Path | None = None,
+        self, items: Sequence[Item], layout: Layout, sides: Sides = (RGB, RGB), faults: Sequence[Fault] = ()
     ) -> None:
-        self._pairs = sorted(pairs)
-        self.unmatched = tuple(unmatched)
-        self._root = root
-        self.names = _names([a for a, _ in self._pairs], root)
+        self.items = tuple(items)
+        self.layout = layout
         self.sides = sides
-        self._paths_a = _path_tensor([a for a, _ in self._pairs])
-        self._paths_b = _path_tensor([b for _, b in self._pairs])
-
-    @classmethod
-    def matched(cls, folder_a: Path, folder_b: Path, sides: Sides = (RGB, RGB)) -> TwoFolders:
-        """Pairs the pictures of two folders by name.
-
-        Raises:
-            DatasetError: if no name stands in both folders.
-        """
-        unmatched: list[str] = []
-        side_a, side_b = (_by_stem(folder, unmatched) for folder in (folder_a, folder_b))
-        for own, folder, others in ((side_a, folder_b, side_b), (side_b, folder_a, side_a)):
-            unmatched += [f"{own[stem]}: no picture of that name in {folder}" for stem in own if stem not in others]
-        common = side_a.keys() & side_b.keys()
-        if not common:
-            raise DatasetError(
-                f"No picture of {folder_a} ({len(side_a)} pictures) has a partner of the same name in {folder_b} "
-                f"({len(side_b)} pictures). Name the two pictures of a pair alike: A/1.jpg and B/1.png."
-            )
-        return cls([(side_a[stem], side_b[stem]) for stem in common], unmatched, sides)
+        self.names = tuple(item.name for item in self.items)
+        self.one_image = layout == "one_image"
+        self._faults = tuple(faults)
+        columns = zip(*(item.files for item in self.items), strict=True)
+        self._paths = [tf.constant([os.fsencode(file) for file in column]) for column in columns]
 
     def load(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return (
-            decode.read(self._paths_a[index], self.sides[0]),
-            decode.read(self._paths_b[index], self.sides[1]),
-        )
+        if self.layout == "two_files":
+            return read(self._paths[0][index], self.sides[0]), read(self._paths[1][index], self.sides[1])
+        image = read(self._paths[0][index], self.sides[0])
+        return (image, image) if self.one_image else ops.split_side_by_side(image)
 
-    def faults(self) -> list[str]:
-        return [*self.unmatched, *check.two_folder_faults(self._pairs, self.sides)]
+    def faults(self) -> list[Fault]:
+        """Looks at every file that is new or changed, and returns those that can't be used."""
+        return [*self._faults, *check.faults([item.files for item in self.items], self.layout, self.sides)]
 
-    def subset(self, indices: Sequence[int]) -> TwoFolders:
-        """Returns some of the pairs as a source of their own."""
-        return TwoFolders([self._pairs[index] for index in indices], self.unmatched, self.sides, self._root)
+    def originals(self) -> list[tuple[Original, ...]]:
+        """Returns the user's own files behind each pair."""
+        return [
+            tuple(Original(os.fspath(file), file.stat().st_size) for file in item.files)
+            if item.originals is None
+            else item.originals
+            for item in self.items
+        ]
 
-    def files(self) -> list[tuple[Path, ...]]:
-        """Returns the files of each pair."""
-        return list(self._pairs)
-
-
-class Photos:
-    """Single pictures, each of which is both sides of its pair; the sides' encodings tell them apart.
-
-    Args:
-        files: the pictures; sorted here by name.
-        sides: what each side shows of a picture; both have the same channels and bits.
-        unmatched: one line for every file that could not be used.
-        root: names are told from here, if the files lie in sub-folders of it.
-    """
-
-    def __init__(
-        self,
-        files: Sequence[Path],
-        sides: Sides = (RGB, RGB),
-        unmatched: Sequence[str] = (),
-        root: Path | None = None,
-    ) -> None:
-        self._files = sorted(files)
-        self.unmatched = tuple(unmatched)
-        self._root = root
-        self.names = _names(self._files, root)
-        self.sides = sides
-        self._paths = _path_tensor(self._files)
-
-    def load(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        picture = decode.read(self._paths[index], self.sides[0])
-        return picture, picture
-
-    def faults(self) -> list[str]:
-        return [*self.unmatched, *check.photo_faults(self._files, self.sides[0])]
-
-    def subset(self, indices: Sequence[int]) -> Photos:
-        """Returns some of the pictures as a source of their own."""
-        return Photos([self._files[index] for index in indices], self.sides, self.unmatched, self._root)
-
-    def files(self) -> list[tuple[Path, ...]]:
-        """Returns the files of each pair."""
-        return [(file,) for file in self._files]
+    def subset(self, indices: Sequence[int], faults: Sequence[Fault] | None = None) -> Files:
+        """Returns some of the pairs as a source of their own; `faults` replaces those that it was made with."""
+        kept = self._faults if faults is None else faults
+        return Files([self.items[index] for index in indices], self.layout, self.sides, kept)
 
 
-class Drawn:
+class Generated:
     """Pairs that a function draws; each is kept in memory once it has been drawn.
 
     Args:
-        draw: takes a pair's index, returns sides A and B, uint8 `(H, W, 3)`; must be pure.
+        draw: takes a pair's index, returns sides A and B, each `(H, W, channels)` of its encoding's dtype; must be
+            pure.
         names: one a pair.
-        sides: what the two pictures hold.
+        sides: what the two images hold.
     """
 
     def __init__(
         self,
-        draw: Callable[[int], tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]],
+        draw: Callable[[int], tuple[npt.NDArray[Any], npt.NDArray[Any]]],
         names: Sequence[str],
         sides: Sides = (RGB, RGB),
     ) -> None:
-        self._draw = draw
-        self._drawn: dict[int, tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]] = {}
+        self._draw = functools.lru_cache(maxsize=None)(draw)
         self.names = tuple(names)
         self.sides = sides
 
     def load(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        side_a, side_b = tf.numpy_function(self._pair, [index], (tf.uint8, tf.uint8), stateful=False)
-        return tf.ensure_shape(side_a, (None, None, 3)), tf.ensure_shape(side_b, (None, None, 3))
-
-    def faults(self) -> list[str]:
-        return []
-
-    def files(self) -> list[tuple[Path, ...]]:
-        return []
-
-    def _pair(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        index = int(index)
-        if index not in self._drawn:
-            self._drawn[index] = self._draw(index)
-        return self._drawn[index]
+        dtypes = [side.dtype for side in self.sides]
+        pair = tf.numpy_function(lambda number: self._draw(int(number)), [index], dtypes, stateful=False)
+        side_a, side_b = (
+            tf.ensure_shape(image, (None, None, side.channels)) for image, side in zip(pair, self.sides, strict=True)
+        )
+        return side_a, side_b
 
 
-def without(source: Source, left_out: Set[Path]) -> Source:
-    """Returns a source without the pairs that have one of these files, and without what was said of those files."""
-    if not isinstance(source, SideBySide | TwoFolders | Photos):
-        return source
-    paths = {file.resolve() for file in left_out}  # however they are spelt
-    kept = [i for i, files in enumerate(source.files()) if paths.isdisjoint(file.resolve() for file in files)]
-    rest = source.subset(kept)
-    rest.unmatched = tuple(line for line in source.unmatched if Path(line.split(": ")[0]).resolve() not in paths)
-    return rest
+def read(path: tf.Tensor, encoding: Encoding = RGB) -> tf.Tensor:
+    """Reads an image file within `tf.data` as `images.read` does, to the same values.
+
+    Args:
+        path: string scalar.
+        encoding: what to return.
+
+    Returns:
+        `(H, W, channels)` of the encoding's dtype.
+
+    Raises:
+        tf.errors.OpError: if the file can't be read; the message names it, but for some corrupt JPEGs.
+    """
+    return _reader(encoding)(path)
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Returns the pictures that lie directly in `folder`, sorted by name; hidden files are passed over."""
-    with os.scandir(folder) as entries:  # it knows which are files; asking each costs a second for 100,000
-        names = [
-            entry.name
-            for entry in entries
-            if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".") and entry.is_file()
-        ]
-    return [folder / name for name in sorted(names)]
+@functools.cache
+def _reader(encoding: Encoding) -> Any:
+    """Returns `read` for one encoding, traced once, since every stream of pairs needs it."""
 
+    def by_pillow(path: tf.Tensor) -> tf.Tensor:
+        image = tf.numpy_function(
+            lambda name: images.read(Path(os.fsdecode(name)), encoding), [path], encoding.dtype, stateful=False
+        )
+        return tf.ensure_shape(image, (None, None, encoding.channels))
 
-def _by_stem(folder: Path, unmatched: list[str]) -> dict[str, Path]:
-    """Returns the folder's pictures by name without ending; a name that stands twice goes to `unmatched`."""
-    files: dict[str, Path] = {}
-    for file in list_images(folder):
-        if file.stem in files:
-            unmatched.append(f"{file}: the same name as {files[file.stem].name}")
-        files.setdefault(file.stem, file)
-    return files
+    def read_file(path: tf.Tensor) -> tf.Tensor:
+        """A plain JPEG is decoded in the graph, twice as fast, since no Python runs; Pillow gives the same values."""
+        data = tf.io.read_file(path)
+        end = tf.maximum(tf.strings.length(data) - 2, 0)
+        whole = tf.equal(tf.strings.substr(data, 0, 3), b"\xff\xd8\xff") & tf.equal(
+            tf.strings.substr(data, end, 2), b"\xff\xd9"
+        )
+        # What has EXIF data may have to be turned. It stands anywhere before the image.
+        noted = tf.strings.regex_full_match(data, rb"(?s)\C*Exif\x00\x00\C*")
 
+        def by_tensorflow() -> tf.Tensor:
+            return tf.io.decode_jpeg(data, channels=encoding.channels, dct_method="INTEGER_ACCURATE")
 
-def _names(files: Sequence[Path], root: Path | None) -> tuple[str, ...]:
-    if root is None:
-        return tuple(file.stem for file in files)
-    return tuple(file.relative_to(root).with_suffix("").as_posix() for file in files)
+        def as_jpeg() -> tf.Tensor:
+            shape = tf.io.extract_jpeg_shape(data, output_type=tf.int64)
+            plain = tf.reduce_prod(shape[:2]) <= MAX_PIXELS
+            plain &= tf.equal(shape[2], encoding.channels) | (tf.equal(shape[2], 1) & (encoding.channels == 3))
+            return tf.cond(plain, by_tensorflow, lambda: by_pillow(path))
 
+        image = tf.cond(whole & ~noted, as_jpeg, lambda: by_pillow(path))
+        return tf.ensure_shape(image, (None, None, encoding.channels))
 
-def _path_tensor(files: Sequence[Path]) -> tf.Tensor:
-    return tf.constant([os.fsencode(file) for file in files])
+    in_graph = encoding.channels in (1, 3) and encoding.dtype == "uint8" and encoding.value_range is None
+    return tf.function(
+        read_file if in_graph else by_pillow, input_signature=[tf.TensorSpec((), tf.string)], autograph=False
+    )
