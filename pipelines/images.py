@@ -24,7 +24,7 @@ from pipelines.spec import MAX_PIXELS, RGB, Encoding, Fault
 Array = npt.NDArray[Any]
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".npy")
 # Whatever a file is called, only these readers of Pillow are let at it: that of EPS starts another program.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _MOST_BLOCKS = 4000  # before a GIF's first image, up to a megabyte; Pillow's time grows with their square
 _GREY_MODES = ("1", "L", "LA", "I;16", "I;16B", "I;16L", "I")
