@@ -105,9 +105,9 @@ def made(data_dir, folder, name):
 
 
 def contents(folder):
-    """What is in the files of a folder but hidden ones, by their names without keys."""
+    """What is in the files of a folder but hidden ones, by their names without keys; of JSON, that it is there."""
     return {
-        without_key(file.relative_to(folder).as_posix()): file.read_bytes()
+        without_key(file.relative_to(folder).as_posix()): file.suffix != ".json" and file.read_bytes()
         for file in folder.rglob("*")
         if file.is_file() and not file.name.startswith(".")
     }
@@ -190,7 +190,7 @@ def test_a_second_start_makes_only_what_is_missing(data):
     before = contents(prepared := data / "prepared_16x16")
     made(data, "train", ULM).unlink()
     made(data, "ids/train", AACHEN).unlink()
-    kept = {file: file.stat() for file in prepared.rglob("*.*")}
+    kept = {file: file.stat() for file in prepared.rglob("[!.]*.*")}
     killed = prepared / "train" / f".{ULM}.99999.partial.png"
     killed.write_bytes(b"half")
     load(data)
@@ -216,6 +216,20 @@ def test_prepared_pairs_need_no_zips(data):
         (data / "prepared_16x16" / "complete.json").write_text(not_made)
         with pytest.raises(DatasetError, match="Cityscapes isn't in"):
             load(data)
+
+
+def test_what_version_0_1_prepared_is_read_without_the_zips(data):
+    load(data)
+    prepared = data / "prepared_16x16"
+    for file in prepared.rglob("*.png"):
+        file.rename(file.with_name(without_key(file.name)))
+    (prepared / "complete.json").write_text(json.dumps(NAMES))
+    for name in (PHOTO_ZIP, LABEL_ZIP):
+        (data / name).unlink()
+    splits = load(data)
+    assert names(splits) == NAMES
+    assert splits["train"].faults() == []
+    assert cityscapes.ids_file(splits["val"].items[0].files[0]).exists()
 
 
 def test_without_the_zips_it_says_what_to_get_and_where_to_put_it(tmp_path):
@@ -289,14 +303,15 @@ def test_corrupt_files_are_named_and_all_others_prepared(tmp_path, write):
         with pytest.raises(DatasetError) as error:
             load(write(tmp_path / "data", files))
         for said in (
-            f"{photos[0]}: corrupt, cut off, or no PNG",
+            "2 files: corrupt, cut off, or no PNG (",
+            photos[0],
             f"{photos[1]}: an image of Pillow's mode L, not 8-bit RGB",
             f"{photos[2]}: 128x64 px, but its labels",
             f"{labels[3]}: an image of Pillow's mode RGB, not 8-bit grey",
-            f"{labels[4]}: corrupt, cut off, or no PNG",
+            labels[4],
         ):
             assert str(error.value).count(said) == 1, said
-        assert str(error.value).count("\n  ") == len(bad)
+        assert str(error.value).count("\n  ") == len(bad) - 1
         made = contents(tmp_path / "data" / "prepared_16x16").keys()
         assert {name for name in made if not name.startswith("ids/")} == PAIRS
     assert names(load(write(tmp_path / "data", whole)))["train"] == sorted([AACHEN, ULM, *bad])
