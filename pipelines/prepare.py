@@ -33,7 +33,8 @@ class Job:
         name: of the file, without ending; may have folders in it.
         suffix: the file's ending, such as `.png`.
         path: the user's file that a fault is reported for.
-        state: what tells the source from what it was before: for a file, its size and time of change (ns).
+        state: what tells the source from others and from what it was before: for a file, its absolute path, size and
+            time of change (ns).
     """
 
     source: Any
@@ -50,7 +51,7 @@ class Job:
             OSError: if `path` can't be asked for its size.
         """
         status = path.stat()
-        return cls(path, name, suffix, path, (status.st_size, status.st_mtime_ns))
+        return cls(path, name, suffix, path, (os.path.abspath(path), status.st_size, status.st_mtime_ns))  # noqa: PTH100
 
 
 def prepare(
@@ -65,7 +66,7 @@ def prepare(
 ) -> tuple[list[Path | None], list[Fault]]:
     """Makes every file that isn't there yet, under a lock, so that any number of processes can prepare one set at once.
 
-    A file's name has a key in it: a hash of the version, the parameters, and the source's path and state. So a file
+    A file's name has a key in it: a hash of the version, the parameters and the source's state. So a file
     that exists under its name is current. What no run wants any more is evicted after 30 days (`cache.evict`).
 
     Args:
@@ -105,8 +106,7 @@ def prepare(
 
 
 def _name(job: Job, made_with: tuple[object, ...]) -> str:
-    identity = repr((made_with, os.path.abspath(job.path), job.state))  # noqa: PTH100
-    key = hashlib.sha256(os.fsencode(identity)).hexdigest()[:16]
+    key = hashlib.sha256(os.fsencode(repr((made_with, job.state)))).hexdigest()[:16]
     folder, _, last = job.name.rpartition("/")
     return os.path.join(folder, f"{last[:_LONGEST]}-{key}{job.suffix}")  # noqa: PTH118
 
