@@ -138,7 +138,9 @@ def _tiff_page(data: BinaryIO) -> tuple[Any, str, tuple[int, ...]]:
     except Exception as error:  # tifffile raises anything on a corrupt file
         raise ValueError("not a TIFF file that can be read") from error
     if parts > _MOST_PARTS or stored > 2 * _size(data):  # a little file could keep the reader busy for days
-        raise ValueError(f"a TIFF file of {parts} strips or tiles, which have {stored} bytes in a file of {_size(data)}")
+        raise ValueError(
+            f"a TIFF file of {parts} strips or tiles, which have {stored} bytes in a file of {_size(data)}"
+        )
     if lacks_parts:  # it would be filled with zeros: an image of 100 megapixels out of a kilobyte
         raise ValueError("cut off")
     if not _HAS_CODECS:
@@ -222,7 +224,9 @@ def _check_parts(page: Any, data: BinaryIO) -> None:
 def _check(shape: tuple[int, ...], dtype: np.dtype[Any] | None) -> None:
     """Raises `ValueError` unless it is an image that fits into memory, as its header has it."""
     if dtype is None or dtype.name not in _DTYPES or len(shape) not in (2, 3) or min(shape) < 1:
-        raise ValueError(f"an array of shape {shape} and type {dtype}, not (H, W) or (H, W, C) of numbers up to 32 bits")
+        raise ValueError(
+            f"an array of shape {shape} and type {dtype}, not (H, W) or (H, W, C) of numbers up to 32 bits"
+        )
     # Channels are the shortest side, wherever they stand.
     if math.prod(sorted(shape)[-2:]) > MAX_PIXELS or math.prod(shape) > 4 * MAX_PIXELS:
         raise ValueError(f"an image of more than {MAX_PIXELS // 1_000_000} megapixels")

@@ -45,7 +45,7 @@ def size_of(file: Path) -> tuple[int, int] | None:
         return None
 
 
-def probe(files: Sequence[Path], side: str, value_range: Range | None = None) -> Encoding:
+def probe(files: Sequence[Path], side: str, ranges: Mapping[str, Range] = {}) -> Encoding:
     """Returns what images hold, judged by the headers of some: the most channels and bits that any of them has.
 
     A file that can't be read is passed over; `faults` of a source names it.
@@ -53,7 +53,7 @@ def probe(files: Sequence[Path], side: str, value_range: Range | None = None) ->
     Args:
         files: the images of one side.
         side: `"A"` or `"B"`, for messages.
-        value_range: of the side, where it is declared.
+        ranges: declared ones, by side; `"*"` is that of every side that isn't 8-bit.
 
     Raises:
         DatasetError: if their values have no natural range and none is declared.
@@ -69,7 +69,7 @@ def probe(files: Sequence[Path], side: str, value_range: Range | None = None) ->
     channels = max(header.channels for header in headers)
     dtype = np.result_type(*(header.dtype for header in headers))
     dtype = np.dtype({"int64": np.int32, "float64": np.float32}.get(dtype.name, dtype))
-    # A range is declared for what isn't 8-bit anyway; for a side of 8 bits only where it is named.
+    value_range = ranges.get(side, None if dtype == np.uint8 else ranges.get("*"))
     if value_range is None and dtype.name not in ("uint8", "uint16"):
         low, high = _observed(files)
         raise DatasetError(

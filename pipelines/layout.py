@@ -97,8 +97,8 @@ def with_validation(found: dict[str, Found], notes: list[str]) -> dict[str, Foun
     else:
         held_out = held_out_names([item.name for item in train.items])
         notes.append(
-            f"There is no validation split: {len(held_out)} of {len(train.items)} training pairs are held out, chosen by a hash"
-            " of their names."
+            f"There is no validation split: {len(held_out)} of {len(train.items)} training pairs are held out, chosen "
+            "by a hash of their names."
         )
     rest = [item for item in train.items if item.name not in held_out] or train.items
     val = [item for item in train.items if item.name in held_out]
@@ -136,7 +136,7 @@ def visible_folders(folder: Path) -> list[Path]:
 
 
 def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
-    """Returns the images in a folder, and in its sub-folders if wanted, sorted by path; hidden files are passed over."""
+    """Returns the images in a folder, and in its sub-folders if wanted, sorted; hidden files are passed over."""
     found: list[Path] = []
     with os.scandir(folder) as entries:  # it knows which are files; asking each costs a second for 100,000
         listed = sorted(entries, key=lambda entry: entry.name)
@@ -161,7 +161,9 @@ def other_kinds(folder: Path) -> str:
     if not endings:
         return ""
     kinds = ", ".join(f"{ending} ({count:,})" for ending, count in endings.most_common(4))
-    return f" It holds {endings.total():,} files of kinds that can't be read: {kinds}. Convert them to PNG, TIFF or NPY."
+    return (
+        f" It holds {endings.total():,} files of kinds that can't be read: {kinds}. Convert them to PNG, TIFF or NPY."
+    )
 
 
 def _is_hidden(name: str) -> bool:
@@ -226,7 +228,10 @@ def _matched(folder_a: Path, folder_b: Path) -> Found:
             kinds = other_kinds(folder)
             raise DatasetError(f"{folder} {'holds no images.' + kinds if kinds else 'is empty.'}")
     if not sides[0].keys() & sides[1].keys():  # 1_A.png with 1_B.png
-        bare = [{_without_suffix(name, side): file for name, file in files.items()} for side, files in zip("AB", sides, strict=True)]
+        bare = [
+            {_without_suffix(name, side): file for name, file in files.items()}
+            for side, files in zip("AB", sides, strict=True)
+        ]
         if len(bare[0]) == len(sides[0]) and bare[0].keys() & bare[1].keys():
             sides = bare
     common = sorted(sides[0].keys() & sides[1].keys())

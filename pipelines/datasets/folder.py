@@ -33,7 +33,7 @@ def load(
     train = found["train"]
     if sides is None:
         columns = contents.columns(train.items)
-        probed = [contents.probe(files, side, (value_range or {}).get(side)) for side, files in zip("AB", columns, strict=False)]
+        probed = [contents.probe(files, side, value_range or {}) for side, files in zip("AB", columns, strict=False)]
         sides = (probed[0], probed[-1])
         if train.layout == "side_by_side":
             notes += _unlike_pairs(train, root)
@@ -64,4 +64,6 @@ def _unlike_pairs(train: Found, root: Path) -> list[str]:
             f"No image of {root} looks like a pair side by side: {said}. For photos without pairs give a `task`; pairs "
             f"must be {layout.LAYOUTS}"
         )
-    return [f"{said}, as are {len(odd) - 1} more of {len(shapes)} images looked at; for photos without pairs give a `task`."]
+    return [
+        f"{said}, as are {len(odd) - 1} more of {len(shapes)} images looked at; for photos without pairs give a `task`."
+    ]
