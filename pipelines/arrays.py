@@ -42,7 +42,7 @@ def header(file: BinaryIO) -> Found | None:
     """
     if _is_npy(file):
         shape, dtype = _npy_header(file)
-        return (*shape, 1)[:3], _stored(dtype), False
+        return (shape[0], shape[1], shape[2] if len(shape) == 3 else 1), _stored(dtype), False
     page, axes, shape = _tiff_page(file)
     if page is None:
         return None

@@ -60,13 +60,13 @@ def open_dataset(
         raise DatasetError(f"The `data_dir` {directory} does not exist.")
     if task not in TASKS:
         raise DatasetError(f"There is no task {task!r}. Known tasks: {', '.join(TASKS)}")
-    named = name in catalog.available()
-    if task != "pairs" and named:
+    info = catalog.info(name)
+    if task != "pairs" and info:
         raise DatasetError(f"The task {task} takes a folder of photos; {name} is a data set of pairs.")
-    if value_range and (named or task != "pairs"):
+    if value_range and (info or task != "pairs"):
         raise DatasetError("A `value_range` is for folders of your own pairs; named data sets and photos have theirs.")
-    if named:
-        splits = catalog.info(name).load(directory, preprocessing)
+    if info:
+        splits = info.load(directory, preprocessing)
     elif (Path(name) / "dataset_info.json").is_file():
         splits = _module("pipelines.records").load(Path(name), preprocessing, task)
     elif task != "pairs":
