@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from pipelines import encode, ops
 from pipelines.ops import Pair
-from pipelines.spec import Encoding, Preprocessing, Source, is_one_image
+from pipelines.spec import Preprocessing, Source, is_one_image
 
 _ALIGNMENT = 64  # bytes, of memory that TensorFlow takes over without a copy
 
@@ -53,7 +53,9 @@ def training_batches(
     enlarged, size = preprocessing.enlarged, preprocessing.size
     load = _loader(source, preprocessing, enlarged)
     cache = _bytes(source, preprocessing) <= memory and (stop is None or stop - start >= count)
-    windows = _cached(source, preprocessing, load) if cache else lambda index, offset: _cropped(load(index), offset, size)
+    windows = (
+        _cached(source, preprocessing, load) if cache else lambda index, offset: _cropped(load(index), offset, size)
+    )
 
     def example(own: tf.Tensor) -> dict[str, tf.Tensor]:
         number = start + own // taken * step + own % taken

@@ -30,7 +30,7 @@ def load(info: DatasetInfo, data_dir: Path | None, preprocessing: Preprocessing)
     else:
         root = data_dir / name if (data_dir / name).is_dir() else data_dir
     try:
-        splits = folder.load(root, sides=info.sides)
+        splits = folder.load(root, preprocessing, sides=info.sides)
     except DatasetError as error:
         if data_dir is None:
             raise
