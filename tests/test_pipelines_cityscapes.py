@@ -17,7 +17,7 @@ from pipelines.catalog import DATASETS
 from pipelines.cityscapes import COLOURS, LABEL_MAPS, LABELS, TRAIN_IDS, area_mean, nearest
 from pipelines.datasets import cityscapes
 from pipelines.prepare import prepare
-from pipelines.spec import RGB, Fault, Original, Preprocessing
+from pipelines.spec import RGB, Fault, Preprocessing
 from tfpix2pix import train
 
 PHOTO_ZIP, LABEL_ZIP = "leftImg8bit_trainvaltest.zip", "gtFine_trainvaltest.zip"
@@ -230,6 +230,14 @@ def test_what_version_0_1_prepared_is_read_without_the_zips(data):
     assert names(splits) == NAMES
     assert splits["train"].faults() == []
     assert cityscapes.ids_file(splits["val"].items[0].files[0]).exists()
+
+
+def test_without_a_validation_split_pairs_are_held_out(tmp_path):
+    files = scene("train", AACHEN, 1) | scene("train", ULM, 2)
+    splits = load(write_zips(tmp_path / "data", files))
+    assert sorted([*splits["train"].names, *splits["val"].names]) == [AACHEN, ULM]
+    assert len(splits.notes) == 1
+    assert "no validation split" in splits.notes[0]
 
 
 def test_without_the_zips_it_says_what_to_get_and_where_to_put_it(tmp_path):
