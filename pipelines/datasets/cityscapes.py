@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pipelines import cache, cityscapes, layout
 from pipelines.catalog import DatasetInfo
@@ -48,7 +49,9 @@ def load(info: DatasetInfo, data_dir: Path | None, preprocessing: Preprocessing)
     if photos and labels:
         prepared = (photos if photos in roots else photos.parent) / _folder_name(size)
         items, unmatched = _prepare(photos, labels, prepared, size)
-    elif not (items := _prepared(roots, size)):
+    elif prepared_before := _prepared(roots, size):
+        items = prepared_before
+    else:
         raise DatasetError(_what_to_get(roots, photos, labels, by_default=data_dir is None))
     notes = [] if preprocessing.resize == "stretch" else [_STRETCHED]
     found = {
@@ -150,7 +153,7 @@ def _prepared(roots: list[Path], size: tuple[int, int]) -> _Items | None:
     return None
 
 
-def _item(folder: Path, split: str, noted: str | list[str | list[tuple[str, int]]]) -> Item:
+def _item(folder: Path, split: str, noted: Any) -> Item:
     if isinstance(noted, str):  # by version 0.1
         return Item(noted, (folder / split / f"{noted}.png",))
     name, file, originals = noted
