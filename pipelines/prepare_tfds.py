@@ -57,14 +57,14 @@ def prepare(
 
     from pipelines.tfds_builder import Pix2pix
 
-    builder = Pix2pix(config=config, data_dir=output, source_dir=data_dir, beam=beam_runner is not None)
-    result = Path(builder.data_dir)
+    result = output.expanduser() / Pix2pix.name / config.name / str(Pix2pix.VERSION)
     downloads = tfds.download.DownloadConfig(
         try_download_gcs=False,
         beam_runner=beam_runner,
         beam_options=_beam_options(beam_options) if beam_runner else None,
     )
     with cache.locked(result):
+        builder = Pix2pix(config=config, data_dir=output, source_dir=data_dir, beam=beam_runner is not None)
         if result.exists():
             _check_same(builder, file_format)
         for remains in result.parent.glob(f"incomplete.*_{result.name}"):  # of a process that was killed
@@ -184,7 +184,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quieten_tensorflow()
     try:
         check_name(flags.dataset)
-        wanted = Preprocessing(*flags.image_size, jitter=flags.jitter, resize=flags.resize, one_hot=flags.one_hot)
+        height, width = flags.image_size
+        wanted = Preprocessing(height, width, jitter=flags.jitter, resize=flags.resize, one_hot=flags.one_hot)
         config = config_of(
             flags.dataset,
             flags.task,

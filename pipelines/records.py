@@ -168,11 +168,8 @@ def metadata(splits: Splits, preprocessing: Preprocessing, task: str, *, made_fo
         made_for_size: whether the images depend on the preprocessing, because they are shrunk or drawn for it.
     """
     names = ("height", "width", "jitter", "resize")
-    values: dict[str, Any] = {
-        "format": FORMAT,
-        "task": task,
-        "made_for": {name: getattr(preprocessing, name) for name in names} if made_for_size else None,
-    }
+    made_for = {name: getattr(preprocessing, name) for name in names} if made_for_size else None
+    values: dict[str, Any] = {"format": FORMAT, "task": task, "made_for": made_for}
     if splits:
         values["sides"] = [side.to_json() for side in splits["train"].sides]
         values["names"] = {split: source.names for split, source in splits.items()}

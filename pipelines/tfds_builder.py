@@ -143,7 +143,7 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict(features),
             supervised_keys=None if one_image else ("a", "b"),
             homepage=(info or DATASETS["facades"]).homepage,
-            citation="\n\n".join(filter(None, [PAPER, info and info.citation])),
+            citation="\n\n".join(filter(None, [PAPER, info.citation if info else ""])),
             license=licence(dataset),
             metadata=tfds.core.MetadataDict(),
             # A record's place is its pair's index, so that `records.Prepared` finds pair k without a table.

@@ -2,6 +2,7 @@ import dataclasses
 import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core import shuffle
 
-from pipelines import DatasetError, available, cache, open_dataset, prepare_tfds, tfds_builder
+from pipelines import DatasetError, available, open_dataset, prepare_tfds, tfds_builder
 from pipelines.catalog import DATASETS
 from pipelines.spec import Preprocessing
 from pipelines.tfds_builder import PairsConfig, Pix2pix
@@ -173,17 +174,21 @@ def test_an_interrupted_preparation_leaves_nothing_and_starts_again(tmp_path, fa
     assert names(result) == {split: list(source.names) for split, source in open_dataset(str(facades)).items()}
 
 
-def test_who_comes_second_waits_and_prepares_nothing(tmp_path, facades, monkeypatch):
+def test_two_that_prepare_the_same_at_once_both_get_it(tmp_path, facades, monkeypatch):
+    made = []
+    split_generators = Pix2pix._split_generators
+
+    def noted(self, manager):
+        made.append(threading.get_ident())
+        return split_generators(self, manager)
+
+    monkeypatch.setattr(Pix2pix, "_split_generators", noted)
     config = PairsConfig(name="mine", folder=facades)
-    result = tmp_path / "pix2pix" / "mine" / "2.0.0"
-    with cache.locked(result):
-        second = threading.Thread(target=prepare_tfds.prepare, args=(config, tmp_path))
-        second.start()
-        second.join(3)
-        assert second.is_alive()
-        assert not result.exists()
-    second.join()
-    assert result.exists()
+    with ThreadPoolExecutor(2) as pool:
+        results = [pool.submit(prepare_tfds.prepare, config, tmp_path) for _ in range(2)]
+    assert {result.result() for result in results} == {tmp_path / "pix2pix" / "mine" / "2.0.0"}
+    assert len(made) == 1
+    assert len(names(results[0].result())["train"]) == 12
 
 
 def test_other_pairs_of_the_same_name_are_refused(tmp_path, facades, write_picture):
