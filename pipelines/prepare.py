@@ -93,6 +93,7 @@ def prepare(
     folder = folder.absolute()
     targets = [folder / _name(job, (version, repr(parameters))) for job in jobs]
     cache.evict(folder, keep=targets)
+    cache.touch_used(folder)
     faults: list[Fault] = []
     if set(targets) - _files(targets):
         with cache.locked(folder):
@@ -102,7 +103,6 @@ def prepare(
             there = _files(targets)  # another process may have made them while this one waited
             todo = [item for item in zip(jobs, targets, strict=True) if item[1] not in there]
             faults = _make_all(todo, make, len(jobs), description, workers)
-    cache.touch_used(folder)
     there = _files(targets)
     files = [target if target in there else None for target in targets]
     _note_use([file for file in files if file])
