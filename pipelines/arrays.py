@@ -204,7 +204,9 @@ def _check_parts(page: Any, data: bytes) -> None:
 def _check(shape: tuple[int, ...], dtype: np.dtype[Any] | None) -> None:
     """Raises `ValueError` unless it is an image that fits into memory, as its header has it."""
     if dtype is None or dtype.name not in _DTYPES or len(shape) not in (2, 3) or min(shape) < 1:
-        raise ValueError(f"an array of shape {shape} and type {dtype}, not (H, W) or (H, W, C) of numbers up to 32 bits")
+        raise ValueError(
+            f"an array of shape {shape} and type {dtype}, not (H, W) or (H, W, C) of numbers up to 32 bits"
+        )
     # Channels are the shortest side, wherever they stand.
     if math.prod(sorted(shape)[-2:]) > MAX_PIXELS or math.prod(shape) > 4 * MAX_PIXELS:
         raise ValueError(f"an image of more than {MAX_PIXELS // 1_000_000} megapixels")

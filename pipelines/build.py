@@ -53,7 +53,9 @@ def training_batches(
     enlarged, size = preprocessing.enlarged, preprocessing.size
     load = _loader(source, preprocessing, enlarged)
     cache = _bytes(source, preprocessing) <= memory and (stop is None or stop - start >= count)
-    windows = _cached(source, preprocessing, load) if cache else lambda index, offset: _cropped(load(index), offset, size)
+    windows = (
+        _cached(source, preprocessing, load) if cache else lambda index, offset: _cropped(load(index), offset, size)
+    )
 
     def example(own: tf.Tensor) -> dict[str, tf.Tensor]:
         number = start + own // taken * step + own % taken
