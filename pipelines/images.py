@@ -7,12 +7,12 @@ number of channels and its own dtype; `read` then gives it those of its side. Im
 
 from __future__ import annotations
 
-import io
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,10 @@ from pipelines import arrays
 from pipelines.spec import MAX_PIXELS, RGB, Encoding, Fault
 
 Array = npt.NDArray[Any]
+_Result = TypeVar("_Result")
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".npy")
 # Whatever a file is called, only these readers of Pillow are let at it: that of EPS starts another program.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _MOST_BLOCKS = 4000  # before a GIF's first image, up to a megabyte; Pillow's time grows with their square
 _GREY_MODES = ("1", "L", "LA", "I;16", "I;16B", "I;16L", "I")
@@ -67,7 +68,7 @@ def header(path: Path) -> Header:
     Raises:
         ImageError: if it is no image that can be read.
     """
-    return _guarded(path, lambda data: _header(data))
+    return _guarded(path, _header)
 
 
 def read(path: Path, encoding: Encoding = RGB, *, reduce_to: tuple[int, int] | None = None) -> Array:
@@ -88,16 +89,12 @@ def read(path: Path, encoding: Encoding = RGB, *, reduce_to: tuple[int, int] | N
     Raises:
         ImageError: if it is no image that can be read, or holds what the encoding can't.
     """
-    return _guarded(path, lambda data: conform(_decode(data, reduce_to), encoding))
+    return _guarded(path, lambda file: conform(_decode(file, reduce_to), encoding))
 
 
-def read_raw(path: Path) -> Array:
-    """Reads an image file with the channels and the dtype that it has, `(H, W, C)`.
-
-    Raises:
-        ImageError: if it is no image that can be read.
-    """
-    return _guarded(path, _decode)
+def read_raw(path: Path, *, reduce_to: tuple[int, int] | None = None) -> Array:
+    """Reads an image file with the channels and the dtype that it has, `(H, W, C)`; else as `read`."""
+    return _guarded(path, lambda file: _decode(file, reduce_to))
 
 
 def conform(image: Array, encoding: Encoding) -> Array:
@@ -128,15 +125,14 @@ def conform(image: Array, encoding: Encoding) -> Array:
     raise ValueError(f"its values are {image.dtype}, but this side's are {encoding.dtype}")
 
 
-def _guarded(path: Path, work: Any) -> Any:
-    """Returns `work(bytes)`; whatever a reader raises of a broken file becomes an `ImageError`."""
+def _guarded(path: Path, work: Callable[[BinaryIO], _Result]) -> _Result:
+    """Returns `work(file)`; whatever a reader raises of a corrupt file becomes an `ImageError`."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")  # Pillow's, of odd metadata, and of sizes, which have a limit of ours
-            data = path.read_bytes()
-            if not data:
+            if not os.fstat(file.fileno()).st_size:
                 raise ValueError("empty (0 bytes)")
-            return work(data)
+            return work(file)
     except Image.DecompressionBombError as error:
         raise ImageError(path, _too_large()) from error
     except UnidentifiedImageError as error:
@@ -151,7 +147,7 @@ def _guarded(path: Path, work: Any) -> Any:
         raise ImageError(path, reason) from error
 
 
-def _header(data: bytes) -> Header:
+def _header(data: BinaryIO) -> Header:
     if arrays.is_array(data) and (found := arrays.header(data)) is not None:
         shape, dtype, turned = found
         return Header((shape[1], shape[0]) if turned else (shape[0], shape[1]), turned, shape[2], dtype, True)
@@ -160,16 +156,16 @@ def _header(data: bytes) -> Header:
         size = (file.width, file.height) if turned else (file.height, file.width)
         deep = file.mode.startswith("I") or _is_deep_png(data, file)
         dtype = np.dtype(np.uint16 if deep else np.uint8)
-        lossless = file.format in ("PNG", "GIF", "BMP", "TIFF") or (file.format == "WEBP" and b"VP8L" in data[:64])
+        lossless = file.format in ("PNG", "GIF", "BMP", "TIFF") or (file.format == "WEBP" and b"VP8L" in _head(data))
         return Header(size, turned, 1 if file.mode in _GREY_MODES else 3, dtype, lossless)
 
 
-def _decode(data: bytes, reduce_to: tuple[int, int] | None = None) -> Array:
+def _decode(data: BinaryIO, reduce_to: tuple[int, int] | None = None) -> Array:
     if arrays.is_array(data) and (image := arrays.read(data)) is not None:
         return image
     with _open(data) as file:
         if _is_deep_png(data, file):
-            return _deep_png(data, file)
+            return _deep_png(data, _orientation(file))
         if reduce_to is not None:
             height, width = reduce_to if _orientation(file) < 5 else reduce_to[::-1]
             scale = max(height / file.height, width / file.width)
@@ -178,15 +174,16 @@ def _decode(data: bytes, reduce_to: tuple[int, int] | None = None) -> Array:
         return _opaque(_upright(file))
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: BinaryIO) -> Image.Image:
     """Opens an image without decoding it.
 
     Raises:
         ValueError: if it is too large, or more than one.
     """
-    if data[:4] == b"GIF8" and _has_long_preface(io.BytesIO(data)):
+    if _head(data)[:4] == b"GIF8" and _has_long_preface(data):
         raise ValueError("a GIF file with too many comments before its image")
-    file = Image.open(io.BytesIO(data), formats=FORMATS)
+    data.seek(0)
+    file = Image.open(data, formats=FORMATS)
     if file.width * file.height > MAX_PIXELS:
         raise ValueError(_too_large())
     # MPO is a JPEG behind which a phone keeps a second view or a preview; the first image is the photo.
@@ -194,6 +191,15 @@ def _open(data: bytes) -> Image.Image:
     if frames > 1:
         raise ValueError(f"an animation of {frames} frames; save the one that is meant as a file of its own")
     return file
+
+
+def _head(data: BinaryIO) -> bytes:
+    """Returns the first bytes of a file, and leaves its place as it was."""
+    place = data.tell()
+    data.seek(0)
+    head = data.read(64)
+    data.seek(place)
+    return head
 
 
 def _orientation(file: Image.Image) -> int:
@@ -225,21 +231,19 @@ def _opaque(image: Image.Image) -> Array:
     return values[..., np.newaxis] if values.ndim == 2 else values
 
 
-def _is_deep_png(data: bytes, file: Image.Image) -> bool:
+def _is_deep_png(data: BinaryIO, file: Image.Image) -> bool:
     """Tells whether it is a PNG of 16 bits and more than one channel, which Pillow would cut to 8."""
-    return file.format == "PNG" and data[24:26] in (b"\x10\x02", b"\x10\x04", b"\x10\x06")
+    return file.format == "PNG" and _head(data)[24:26] in (b"\x10\x02", b"\x10\x04", b"\x10\x06")
 
 
-def _deep_png(data: bytes, file: Image.Image) -> Array:
+def _deep_png(data: BinaryIO, orientation: int) -> Array:
     import tensorflow as tf
 
-    channels = {2: 3, 4: 2, 6: 4}[data[25]]
-    image = tf.io.decode_png(data, channels=0, dtype=tf.uint16).numpy()
-    if image.shape[-1] == channels + 1 and channels == 3:  # the clear colour that a tRNS block names
-        channels = 4
-    if channels != 3:
+    data.seek(0)
+    image = tf.io.decode_png(data.read(), channels=0, dtype=tf.uint16).numpy()
+    if image.shape[-1] != 3:  # grey and alpha, or colour and alpha, also that of one clear colour
         image = arrays.composite(image[..., :-1], image[..., -1:])
-    return arrays.upright(image, _orientation(file))
+    return arrays.upright(image, orientation)
 
 
 def _has_long_preface(gif: BinaryIO) -> bool:

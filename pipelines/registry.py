@@ -3,123 +3,124 @@
 from __future__ import annotations
 
 import importlib
+import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.spec import SPLITS, DatasetError, Preprocessing, Source
+from pipelines import catalog
+from pipelines.spec import DatasetError, Preprocessing, Range, Source, Splits, originals_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# Each module under `pipelines.datasets` has `splits(data_dir) -> {split: Source}`.
-_DATASETS = {
-    "facades": "photos of facades and their label maps (CMP; 400 train, 100 val, 106 test)",
-    "cityscapes": "street scenes and their label maps, from the official zips that you have (2,975 train, 500 val)",
-    "maps": "aerial photos and maps of New York (1,096 train, 1,098 val)",
-    "edges2shoes": "edges and photos of shoes (about 50,000 train, 200 val; 2.2 GB)",
-    "edges2handbags": "edges and photos of handbags (about 137,000 train, 200 val; 8.6 GB)",
-    "night2day": "places by day and by night (17,823 train, 10 val, 2,287 test)",
-    "openmoji": "line drawings of emoji and their coloured form, open licence (1,175 train, 162 val; extra `openmoji`)",
-    "synthetic": "facades drawn by a program and their label maps, made on the fly (400 train, 100 val)",
-}
-_LICENCES = {
-    "facades": "CMP facade database (R. Tylecek, R. Sara 2013): free for research; ask its authors for other uses.",
-    "cityscapes": "Cityscapes (M. Cordts et al. 2016): non-commercial use; the data and modified versions of it must "
-    "not be passed on. See cityscapes-dataset.com/license.",
-    "maps": "Pictures of Google Maps, collected by the authors of pix2pix: Google's terms apply.",
-    "edges2shoes": "UT Zappos50K (A. Yu, K. Grauman 2014): academic, non-commercial use.",
-    "edges2handbags": "Shops' photos of handbags (J.-Y. Zhu et al. 2016): academic use; rights stay with the shops.",
-    "night2day": "Transient Attributes (P.-Y. Laffont et al. 2014): see its authors' terms.",
-    "openmoji": "All emojis designed by OpenMoji, the open-source emoji and icon project (openmoji.org). License: "
-    "CC BY-SA 4.0. What is made of them comes under the same licence, with this attribution.",
-    "synthetic": "Drawn by a program of this package: no rights of others.",
-}
 TASKS = {
     "pairs": "the data set's own pairs",
     "colorization": "grey -> colour, of any photos",
     "edges": "edges -> photo, of any photos",
-    "inpainting": "photo with a hole -> whole photo, of any photos",
+    "inpainting": "photo with a masked part -> whole photo, of any photos",
 }
-
-
-def available() -> dict[str, str]:
-    """Returns the data sets that have a name, each with one line that describes it."""
-    return dict(_DATASETS)
-
-
-def check_name(name: str) -> None:
-    """Raises `DatasetError` unless `name` is a known data set or an existing folder."""
-    if name not in _DATASETS and not Path(name).is_dir():
-        known = "".join(f"\n  {key:<15}{text}" for key, text in sorted(_DATASETS.items()))
-        raise DatasetError(
-            f"There is no data set and no folder named {name!r}. Known data sets:{known}\n"
-            "or the path of a folder of your own pairs: side-by-side pictures, or two folders A/ and B/."
-        )
+_LINES_SHOWN = 5
+_logger = logging.getLogger(__name__)
 
 
 def open_dataset(
     name: str,
     data_dir: str | Path | None = None,
     *,
-    size: tuple[int, int] = (256, 256),
+    preprocessing: Preprocessing | None = None,
     task: str = "pairs",
-    one_hot: bool = False,
-    leave_out: str | Path | None = None,
-) -> Mapping[str, Source]:
-    """Finds a data set's pairs, and prepares them where they must be prepared; otherwise without reading them.
+    value_range: Mapping[str, Range] | None = None,
+    exclude: str | Path | None = None,
+) -> Splits:
+    """Finds a data set's pairs, and prepares them where they must be prepared; otherwise without reading them all.
 
     Args:
-        name: one of `available()`, or the path of a folder of your own (see `pipelines.datasets.folder`).
+        name: one of `catalog.available()`, or the path of a folder of your own (see `pipelines.layout.LAYOUTS`).
         data_dir: where named data sets lie, or are downloaded to.
-        size: height and width that pairs are prepared for, pixels.
+        preprocessing: what they are wanted for; by default 256 px, A -> B, the paper's jitter. With `one_hot`, the
+            values of label maps are looked for.
         task: one of `TASKS`; all but `"pairs"` take a folder of photos.
-        one_hot: whether label maps are to become one channel a class, so that their colours must be known.
-        leave_out: a text file that names a file to leave out on each line, as `pipelines.inspect --fix-list` writes.
+        value_range: (low, high) of the values that become -1 and 1, for side `"A"`, `"B"`, or `"*"`: each side that
+            doesn't hold 8-bit images.
+        exclude: a text file that names a file to exclude on each line, as `pipelines.inspect` writes it.
 
     Returns:
-        A source for each split that the data set has, among train, val and test.
+        A source for train and for val, and for test where the data set has it; and notes for the user. Where there is
+        no val, pairs of train are held out for it.
 
     Raises:
         DatasetError: if it is unknown, missing or can't be had; the message says what to put where.
     """
-    check_name(name)
+    catalog.check_name(name)
+    preprocessing = preprocessing or Preprocessing()
     directory = None if data_dir is None else Path(data_dir)
     if directory is not None and not directory.is_dir():
-        raise DatasetError(f"The data folder {directory} does not exist.")
+        raise DatasetError(f"The `data_dir` {directory} does not exist.")
     if task not in TASKS:
         raise DatasetError(f"There is no task {task!r}. Known tasks: {', '.join(TASKS)}")
-    if task != "pairs" and name in _DATASETS:
-        raise DatasetError(f"--task={task} takes a folder of photos; {name} is a data set of pairs.")
-    if name not in _DATASETS and (Path(name) / "dataset_info.json").is_file():
-        splits = importlib.import_module("pipelines.records").splits(Path(name), task, size)
+    info = catalog.info(name)
+    if task != "pairs" and info:
+        raise DatasetError(f"The task {task} takes a folder of photos; {name} is a data set of pairs.")
+    if value_range and (info or task != "pairs"):
+        raise DatasetError("A `value_range` is for folders of your own pairs; named data sets and photos have theirs.")
+    if info:
+        splits = info.load(directory, preprocessing)
+    elif (Path(name) / "dataset_info.json").is_file():
+        splits = _module("pipelines.records").load(Path(name), preprocessing, task)
     elif task != "pairs":
-        splits = _module("photos").splits(Path(name), size, task)
-    elif name in _DATASETS:
-        splits = _module(name).splits(directory, size)
+        splits = _module("pipelines.datasets.photos").load(Path(name), preprocessing, task)
     else:
-        splits = _module("folder").splits(Path(name), palettes=one_hot)
-    if one_hot and not any(side.palette for side in splits["train"].sides):
-        raise DatasetError(f"--one-hot needs label maps, and {name} has none.")
-    if leave_out is not None:
-        sources = importlib.import_module("pipelines.sources")
-        files = _read_list(Path(leave_out))
-        splits = {split: sources.without(source, files) for split, source in splits.items()}
-        if empty := [split for split, source in splits.items() if not source.names]:
-            raise DatasetError(f"{leave_out} leaves nothing of the split {' and '.join(empty)}.")
-    return {split: splits[split] for split in SPLITS if split in splits}
+        splits = _module("pipelines.datasets.folder").load(Path(name), preprocessing, value_range)
+    if preprocessing.one_hot and not any(side.palette for side in splits["train"].sides):
+        raise DatasetError(f"`one_hot` needs label maps, and {name} has none.")
+    return splits if exclude is None else _without(splits, Path(exclude), Path(name))
 
 
 def _module(name: str) -> Any:
-    return importlib.import_module(f"pipelines.datasets.{name}")
+    return importlib.import_module(name)
 
 
-def _read_list(file: Path) -> frozenset[Path]:
+def _without(splits: Splits, exclude: Path, root: Path) -> Splits:
+    """Returns the splits without the pairs, and without the faults, that have a file of the list.
+
+    Raises:
+        DatasetError: if the list can't be read, a line of it matches nothing, or a split is left empty.
+    """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = exclude.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"The list of files to leave out, {file}, can't be read: {error}") from error
-    return frozenset(Path(line) for line in lines if line.strip() and not line.startswith("#"))
+        raise DatasetError(f"The list of files to exclude, {exclude}, can't be read: {error}") from error
+    # However they are spelt: from here, from the folder of the data set, or as a list of another machine has them.
+    wanted: dict[str, str] = {}
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            wanted |= dict.fromkeys((line, _resolved(line), _resolved(root / line)), line)
+    matched: set[str] = set()
+
+    def is_excluded(path: str | Path) -> bool:
+        line = wanted.get(os.fspath(path)) or wanted.get(_resolved(path))
+        matched.update([line] if line else [])
+        return line is not None
+
+    kept: dict[str, Source] = {}
+    for split, source in splits.items():
+        pairs = originals_of(source)
+        rest = [i for i, originals in enumerate(pairs) if not any(is_excluded(file.path) for file in originals)]
+        if not rest and pairs:
+            raise DatasetError(f"{exclude} leaves nothing of the split {split}.")
+        faults = [fault for fault in getattr(source, "found_faults", ()) if not is_excluded(fault.path)]
+        kept[split] = source.subset(rest, faults) if pairs else source  # type: ignore[attr-defined]
+    if unmatched := [line for line in dict.fromkeys(wanted.values()) if line not in matched]:
+        more = f"\n  and {len(unmatched) - _LINES_SHOWN} more" if len(unmatched) > _LINES_SHOWN else ""
+        shown = "".join(f"\n  {line}" for line in unmatched[:_LINES_SHOWN])
+        raise DatasetError(f"{len(unmatched)} lines of {exclude} name no file of {root}:{shown}{more}")
+    return Splits(kept, splits.notes)
+
+
+def _resolved(path: str | Path) -> str:
+    return os.path.realpath(path)
 
 
 def load(
@@ -141,7 +142,7 @@ def load(
         task: one of `TASKS`; all but `"pairs"` take a folder of photos.
         preprocessing: size, direction and augmentation; by default 256 px, A -> B, the paper's jitter.
         batch_size: examples in a batch.
-        seed: of order, crops and mirroring.
+        seed: of order, crops and flips.
 
     Returns:
         Batches of `input` and `target`, float32 `(B, H, W, C)` in [-1, 1], and `name`, string `(B,)`.
@@ -155,15 +156,12 @@ def load(
         TensorShape([1, 256, 256, 3])
     """
     preprocessing = preprocessing or Preprocessing()
-    sources = open_dataset(name, data_dir, size=preprocessing.size, task=task, one_hot=preprocessing.one_hot)
+    sources = open_dataset(name, data_dir, preprocessing=preprocessing, task=task)
+    for note in sources.notes:
+        _logger.warning(note)
     if split not in sources:
         raise DatasetError(f"{name} has no split {split!r}. It has: {', '.join(sources)}")
-    build = importlib.import_module("pipelines.build")
+    build = _module("pipelines.build")
     if split == "train":
         return build.training_batches(sources[split], preprocessing, batch_size=batch_size, seed=seed)
     return build.evaluation_batches(sources[split], preprocessing, batch_size=batch_size)
-
-
-def licence(name: str) -> str:
-    """Returns what the terms of a data set ask of those who pass on what was made of it."""
-    return _LICENCES.get(name, "Your own pictures: whatever you may do with them.")

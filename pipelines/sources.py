@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
@@ -56,19 +55,21 @@ class Files:
         self.sides = sides
         self.names = tuple(item.name for item in self.items)
         self.one_image = layout == "one_image"
-        self._faults = tuple(faults)
+        self.found_faults = tuple(faults)
+        self._read_as = [_values_only(side) for side in sides] if layout == "two_files" else [_in_one_file(sides)]
         columns = zip(*(item.files for item in self.items), strict=True)
         self._paths = [tf.constant([os.fsencode(file) for file in column]) for column in columns]
 
     def load(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if self.layout == "two_files":
-            return read(self._paths[0][index], self.sides[0]), read(self._paths[1][index], self.sides[1])
-        image = read(self._paths[0][index], self.sides[0])
+            side_a, side_b = (read(paths[index], own) for paths, own in zip(self._paths, self._read_as, strict=True))
+            return side_a, side_b
+        image = read(self._paths[0][index], self._read_as[0])
         return (image, image) if self.one_image else ops.split_side_by_side(image)
 
     def faults(self) -> list[Fault]:
         """Looks at every file that is new or changed, and returns those that can't be used."""
-        return [*self._faults, *check.faults([item.files for item in self.items], self.layout, self.sides)]
+        return [*self.found_faults, *check.faults([item.files for item in self.items], self.layout, self._read_as)]
 
     def originals(self) -> list[tuple[Original, ...]]:
         """Returns the user's own files behind each pair."""
@@ -81,8 +82,20 @@ class Files:
 
     def subset(self, indices: Sequence[int], faults: Sequence[Fault] | None = None) -> Files:
         """Returns some of the pairs as a source of their own; `faults` replaces those that it was made with."""
-        kept = self._faults if faults is None else faults
+        kept = self.found_faults if faults is None else faults
         return Files([self.items[index] for index in indices], self.layout, self.sides, kept)
+
+
+def _values_only(side: Encoding) -> Encoding:
+    """Returns what a file is to be read as, without what its values mean."""
+    return Encoding(channels=side.channels, dtype=side.dtype, value_range=side.value_range)
+
+
+def _in_one_file(sides: Sides) -> Encoding:
+    """Returns what a file that holds both sides is to be read as: with a range that has both of theirs in it."""
+    ranges = [side.value_range for side in sides if side.value_range is not None]
+    both = (min(low for low, _ in ranges), max(high for _, high in ranges)) if len(ranges) == 2 else None
+    return Encoding(channels=sides[0].channels, dtype=sides[0].dtype, value_range=both)
 
 
 class Generated:

@@ -72,7 +72,7 @@ def test_without_jitter_and_mirror_training_sees_the_plain_picture():
     plain = Preprocessing(40, 40, jitter=0, mirror=False)
     batch = take(training_batches(numbered_source(1), plain, batch_size=1, seed=0), 1)[0]
     side_a, _ = numbered_source(1)._draw(0)
-    np.testing.assert_array_equal(encode.to_picture(batch["input"][0], RGB), side_a)
+    np.testing.assert_array_equal(encode.to_image(batch["input"][0], RGB), side_a)
 
 
 def test_mirroring_can_be_turned_off():
@@ -175,7 +175,7 @@ def test_colours_are_learned_from_lightness(rng):
     batch = take(training_batches(source, plain, batch_size=1, seed=0), 1)[0]
     assert batch["input"].shape == (1, 40, 40, 1)
     assert batch["target"].shape == (1, 40, 40, 2)
-    np.testing.assert_array_equal(encode.to_picture(batch["target"], Encoding("chroma"), batch["input"])[0], picture)
+    np.testing.assert_array_equal(encode.to_image(batch["target"], Encoding("chroma"), batch["input"])[0], picture)
 
 
 def test_one_hot_labels_stay_one_hot_through_jitter():
@@ -219,10 +219,10 @@ def test_sixteen_bit_pictures_are_not_rounded_to_eight(tmp_path, rng):
     values = rng.integers(0, 65536, (8, 16, 1), dtype=np.uint16)
     (tmp_path / "1.png").write_bytes(tf.io.encode_png(values).numpy())
     source = folder.splits(tmp_path)["train"]
-    assert source.sides[0] == Encoding(channels=1, bits=16)
+    assert source.sides[0] == Encoding(channels=1, dtype="uint16")
     batch = take(evaluation_batches(source, Preprocessing(8, 8)), 1)[0]
-    np.testing.assert_array_equal(encode.to_picture(batch["input"], source.sides[0])[0], values[:, :8])
-    np.testing.assert_array_equal(encode.to_picture(batch["target"], source.sides[1])[0], values[:, 8:])
+    np.testing.assert_array_equal(encode.to_image(batch["input"], source.sides[0])[0], values[:, :8])
+    np.testing.assert_array_equal(encode.to_image(batch["target"], source.sides[1])[0], values[:, 8:])
 
 
 def test_palettes_are_found_in_label_maps(tmp_path, rng, write_picture):

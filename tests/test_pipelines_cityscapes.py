@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import DatasetError, download
-from pipelines.cityscapes import COLOURS, LABELS, TRAIN_IDS, area_mean, nearest
+from pipelines import DatasetError, cache
+from pipelines.catalog import DATASETS
+from pipelines.cityscapes import COLOURS, LABEL_MAPS, LABELS, TRAIN_IDS, area_mean, nearest
 from pipelines.datasets import cityscapes
 from pipelines.prepare import prepare
+from pipelines.spec import RGB, Fault, Original, Preprocessing
 from tfpix2pix import train
 
 PHOTO_ZIP, LABEL_ZIP = "leftImg8bit_trainvaltest.zip", "gtFine_trainvaltest.zip"
@@ -25,7 +28,7 @@ SIZE = (16, 16)  # of pictures of 64x32 px: 4 columns and 2 rows become a pixel
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
+def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     # Where it isn't processes that are tested, they need not be started.
     monkeypatch.setattr(cityscapes, "prepare", partial(prepare, workers="threads"))
@@ -88,8 +91,26 @@ def write_folders(folder, files):
     return folder
 
 
+def load(data_dir, size=SIZE):
+    return cityscapes.load(DATASETS["cityscapes"], data_dir, Preprocessing(*size))
+
+
+def without_key(file):
+    return re.sub("-[0-9a-f]{16}", "", file)
+
+
+def made(data_dir, folder, name):
+    (file,) = (data_dir / "prepared_16x16" / folder).glob(f"{name}-*.png")
+    return file
+
+
 def contents(folder):
-    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    """What is in the files of a folder but hidden ones, by their names without keys; of JSON, that it is there."""
+    return {
+        without_key(file.relative_to(folder).as_posix()): file.suffix != ".json" and file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file() and not file.name.startswith(".")
+    }
 
 
 def names(splits):
@@ -102,7 +123,7 @@ def test_ids_colours_train_ids_and_palette():
     assert LABELS[33] == ("bicycle", (119, 11, 32), 18)
     assert [number for number in TRAIN_IDS if number != 255] == list(range(19))
     assert not COLOURS[34:].any()
-    labels = cityscapes.SIDES[1]
+    labels = LABEL_MAPS
     # 34 classes, of which five are black and two are (153, 153, 153).
     assert len(labels.palette) == len(set(labels.palette)) == len(labels.classes) == 34 - 4 - 1
     assert set(labels.palette) == {tuple(colour) for colour in COLOURS.tolist()}
@@ -133,12 +154,18 @@ def test_pairs_and_ids_hold_what_the_release_holds(tmp_path):
     ids = pixels(io.BytesIO(files[label("train", ULM)]), "L")
     ids[1, 2] = 255  # the middle of the first pixel, which is 2 rows and 4 columns
     files[label("train", ULM)] = png(ids)
-    splits = cityscapes.splits(write_zips(tmp_path / "data", files), SIZE)
+    splits = load(write_zips(tmp_path / "data", files))
     assert names(splits) == NAMES
     assert splits["train"].faults() == splits["val"].faults() == []
     prepared = tmp_path / "data" / "prepared_16x16"
     assert contents(prepared).keys() == {"complete.json", *PAIRS, *(f"ids/{pair}" for pair in PAIRS)}
-    small = pixels(cityscapes.ids_file(prepared / "train" / f"{ULM}.png"), "L")
+    pair = splits["train"].items[1]
+    assert [original.path for original in pair.originals] == [
+        str(tmp_path / "data" / PHOTO_ZIP / photo("train", ULM)),
+        str(tmp_path / "data" / LABEL_ZIP / label("train", ULM)),
+    ]
+    assert pair.originals[1].size == len(files[label("train", ULM)])
+    small = pixels(cityscapes.ids_file(pair.files[0]), "L")
     np.testing.assert_array_equal(small, ids[1::2, 2::4])
     side_a, side_b = splits["train"].load(1)
     np.testing.assert_array_equal(side_b, COLOURS[small])
@@ -148,25 +175,25 @@ def test_pairs_and_ids_hold_what_the_release_holds(tmp_path):
 
 @pytest.mark.parametrize("inside", ["", "cityscapes", "unpacked"])
 def test_unpacked_folders_do_as_well(data, tmp_path, inside):
-    cityscapes.splits(data, SIZE)
+    load(data)
     for part in ("leftImg8bit", "gtFine"):
         files = {name: content for name, content in official().items() if name.startswith(part)}
         write_folders(tmp_path / "folders" / (f"{part}_trainvaltest" if inside == "unpacked" else inside), files)
-    assert names(cityscapes.splits(tmp_path / "folders", SIZE)) == NAMES
+    assert names(load(tmp_path / "folders")) == NAMES
     (prepared,) = (tmp_path / "folders").rglob("prepared_16x16")
     assert prepared.parent.name == ("cityscapes" if inside == "cityscapes" else "folders")
     assert contents(prepared) == contents(data / "prepared_16x16")
 
 
 def test_a_second_start_makes_only_what_is_missing(data):
-    cityscapes.splits(data, SIZE)
+    load(data)
     before = contents(prepared := data / "prepared_16x16")
-    (prepared / "train" / f"{ULM}.png").unlink()
-    (prepared / "ids" / "train" / f"{AACHEN}.png").unlink()
-    kept = {file: file.stat() for file in prepared.rglob("*.*")}
+    made(data, "train", ULM).unlink()
+    made(data, "ids/train", AACHEN).unlink()
+    kept = {file: file.stat() for file in prepared.rglob("[!.]*.*")}
     killed = prepared / "train" / f".{ULM}.99999.partial.png"
     killed.write_bytes(b"half")
-    cityscapes.splits(data, SIZE)
+    load(data)
     killed.unlink()
     assert contents(prepared) == before
     for file, stat in kept.items():
@@ -174,59 +201,73 @@ def test_a_second_start_makes_only_what_is_missing(data):
 
 
 def test_prepared_pairs_need_no_zips(data):
-    cityscapes.splits(data, SIZE)
+    load(data)
     for name in (PHOTO_ZIP, LABEL_ZIP):
         (data / name).unlink()
-        again = cityscapes.splits(data, SIZE)
+        again = load(data)
         assert names(again) == NAMES
-        assert again["val"].sides == cityscapes.SIDES
-    with pytest.raises(DatasetError, match=r"prepared pairs there are: prepared_16x16"):
-        cityscapes.splits(data, (8, 8))
-    (data / "prepared_16x16" / "train" / f"{ULM}.png").unlink()
-    with pytest.raises(DatasetError, match=rf"lacks 1 of its pairs, the first: .*{ULM}\.png"):
-        cityscapes.splits(data, SIZE)
+        assert again["val"].sides == (RGB, LABEL_MAPS)
+    with pytest.raises(DatasetError, match=r"pairs have been prepared of other sizes: prepared_16x16"):
+        load(data, (8, 8))
+    made(data, "train", ULM).unlink()
+    with pytest.raises(DatasetError, match=rf"lacks 1 of its files, the first: .*{ULM}-"):
+        load(data)
     for not_made in ("", "[]", '{"train": ["x"]}'):
         (data / "prepared_16x16" / "complete.json").write_text(not_made)
         with pytest.raises(DatasetError, match="Cityscapes isn't in"):
-            cityscapes.splits(data, SIZE)
+            load(data)
+
+
+def test_what_version_0_1_prepared_is_read_without_the_zips(data):
+    load(data)
+    prepared = data / "prepared_16x16"
+    for file in prepared.rglob("*.png"):
+        file.rename(file.with_name(without_key(file.name)))
+    (prepared / "complete.json").write_text(json.dumps(NAMES))
+    for name in (PHOTO_ZIP, LABEL_ZIP):
+        (data / name).unlink()
+    splits = load(data)
+    assert names(splits) == NAMES
+    assert splits["train"].faults() == []
+    assert cityscapes.ids_file(splits["val"].items[0].files[0]).exists()
 
 
 def test_without_the_zips_it_says_what_to_get_and_where_to_put_it(tmp_path):
-    folder = download.cache_directory() / "cityscapes"
-    for given, place in ((tmp_path, f"--data-dir={tmp_path}"), (None, f"to {folder}, or to a folder of your own")):
+    folder = cache.directory() / "cityscapes"
+    for given, place in ((tmp_path, f"to {tmp_path}"), (None, f"to {folder}, or to a folder of your own")):
         with pytest.raises(DatasetError) as error:
-            cityscapes.splits(given, SIZE)
+            load(given)
         for said in (PHOTO_ZIP, LABEL_ZIP, "https://www.cityscapes-dataset.com", place):
             assert said in str(error.value)
     write_zips(folder, official())
-    assert names(cityscapes.splits(None, SIZE)) == NAMES
+    assert names(load(None)) == NAMES
 
 
-def test_a_zip_that_is_damaged_cut_off_or_missing_is_named(data):
+def test_a_zip_that_is_corrupt_cut_off_or_missing_is_named(data):
     whole, member = (data / PHOTO_ZIP).read_bytes(), official()[photo("train", ULM)]
     (data / PHOTO_ZIP).write_bytes(whole.replace(member, member[:-1] + b"?"))  # not what its checksum says
-    with pytest.raises(DatasetError, match=f"{ULM}_leftImg8bit.png: broken"):
-        cityscapes.splits(data, SIZE)
+    with pytest.raises(DatasetError, match=f"{ULM}_leftImg8bit.png: corrupt"):
+        load(data)
     assert not (data / "prepared_16x16" / "complete.json").exists()
     (data / PHOTO_ZIP).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DatasetError, match=rf"{PHOTO_ZIP} can't be read; if it was cut off"):
-        cityscapes.splits(data, SIZE)
+        load(data)
     (data / PHOTO_ZIP).unlink()
     with pytest.raises(DatasetError, match=rf"{LABEL_ZIP} is there, but not {PHOTO_ZIP}") as error:
-        cityscapes.splits(data, SIZE)
+        load(data)
     assert f"download {PHOTO_ZIP}" in str(error.value)
     assert str(error.value).count(LABEL_ZIP) == 1
 
 
-def test_files_without_a_partner_are_named_and_left_out(tmp_path):
+def test_files_without_a_partner_are_faults(tmp_path):
     files, jena, munster = official(), "jena_000002_000019", "munster_000003_000019"
     files[photo("train", jena)] = files[photo("train", ULM)]
     files[label("val", munster)] = files[label("train", ULM)]
-    splits = cityscapes.splits(write_zips(tmp_path / "data", files), SIZE)
+    splits = load(write_zips(tmp_path / "data", files))
     assert names(splits) == NAMES
     photos, labels = tmp_path / "data" / PHOTO_ZIP, tmp_path / "data" / LABEL_ZIP
-    assert splits["train"].faults() == [f"{photos / photo('train', jena)}: no labels of it in {labels}"]
-    assert splits["val"].faults() == [f"{labels / label('val', munster)}: no photo of it in {photos}"]
+    assert splits["train"].faults() == [Fault(photos / photo("train", jena), f"no labels of it in {labels}")]
+    assert splits["val"].faults() == [Fault(labels / label("val", munster), f"no photo of it in {photos}")]
 
 
 @pytest.mark.parametrize(
@@ -237,16 +278,16 @@ def test_only_official_names_count(tmp_path, place):
     files[f"leftImg8bit/{place}/x_000000_000000_leftImg8bit.png"] = files[photo("train", ULM)]
     files[f"gtFine/{place}/x_000000_000000_gtFine_labelIds.png"] = files[label("train", ULM)]
     data = write_zips(tmp_path / "data", files)
-    splits = cityscapes.splits(data, SIZE)
+    splits = load(data)
     assert names(splits) == NAMES
-    assert splits["train"].unmatched == splits["val"].unmatched == ()
+    assert splits["train"].faults() == splits["val"].faults() == []
     written = {f"prepared_16x16/{kind}{pair}" for pair in PAIRS for kind in ("", "ids/")}
     written |= {PHOTO_ZIP, LABEL_ZIP, "prepared_16x16/complete.json"}
     assert contents(tmp_path).keys() == {f"data/{name}" for name in written}
 
 
 @pytest.mark.parametrize("write", [write_zips, write_folders])
-def test_damaged_files_are_named_and_all_others_prepared(tmp_path, write):
+def test_corrupt_files_are_named_and_all_others_prepared(tmp_path, write):
     files = official()
     bad = [f"ulm_00000{number}_000020" for number in range(5)]
     for name in bad:
@@ -260,34 +301,36 @@ def test_damaged_files_are_named_and_all_others_prepared(tmp_path, write):
     files[labels[4]] = b""
     for _ in range(2):
         with pytest.raises(DatasetError) as error:
-            cityscapes.splits(write(tmp_path / "data", files), SIZE)
+            load(write(tmp_path / "data", files))
         for said in (
-            f"{photos[0]}: broken, cut off, or no PNG",
-            f"{photos[1]}: a picture of Pillow's mode L, not 8-bit RGB",
+            "2 files: corrupt, cut off, or no PNG (",
+            photos[0],
+            f"{photos[1]}: an image of Pillow's mode L, not 8-bit RGB",
             f"{photos[2]}: 128x64 px, but its labels",
-            f"{labels[3]}: a picture of Pillow's mode RGB, not 8-bit grey",
-            f"{labels[4]}: broken, cut off, or no PNG",
+            f"{labels[3]}: an image of Pillow's mode RGB, not 8-bit grey",
+            labels[4],
         ):
             assert str(error.value).count(said) == 1, said
-        assert str(error.value).count("\n  ") == len(bad)
+        assert str(error.value).count("\n  ") == len(bad) - 1
         made = contents(tmp_path / "data" / "prepared_16x16").keys()
         assert {name for name in made if not name.startswith("ids/")} == PAIRS
-    assert names(cityscapes.splits(write(tmp_path / "data", whole), SIZE))["train"] == sorted([AACHEN, ULM, *bad])
+    assert names(load(write(tmp_path / "data", whole)))["train"] == sorted([AACHEN, ULM, *bad])
 
 
 def test_what_cant_be_made_at_all_says_what_to_do(tmp_path, data):
     (data / "prepared_16x16").write_text("in the way")
-    with pytest.raises(DatasetError, match=r"can't be written to .*prepared_16x16: .*--data-dir"):
-        cityscapes.splits(data, SIZE)
+    with pytest.raises(DatasetError, match=r"can't be written to .*prepared_16x16: .*`data_dir`"):
+        load(data)
     with pytest.raises(DatasetError, match=r"no pair of train/.*leftImg8bit/train/CITY/CITY_000000_000000"):
-        cityscapes.splits(write_zips(tmp_path / "val", scene("val", FRANKFURT, 3)), SIZE)
+        load(write_zips(tmp_path / "val", scene("val", FRANKFURT, 3)))
 
 
 def test_processes_make_the_same_without_tensorflow(tmp_path, data):
-    cityscapes.splits(data, SIZE)
+    load(data)
     write_zips(tmp_path / "processes", official())
     code = "import sys, pathlib, pipelines.prepare, pipelines.cityscapes; assert 'tensorflow' not in sys.modules; "
-    code += f"from pipelines.datasets import cityscapes as c; c.splits(pathlib.Path(sys.argv[1]), {SIZE})"
+    code += "from pipelines.catalog import DATASETS; from pipelines.spec import Preprocessing; "
+    code += f"DATASETS['cityscapes'].load(pathlib.Path(sys.argv[1]), Preprocessing{SIZE})"
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "processes")], check=True)
     assert contents(tmp_path / "processes" / "prepared_16x16") == contents(data / "prepared_16x16")
 
@@ -314,15 +357,15 @@ def test_a_member_that_would_unpack_to_gigabytes_is_named_and_not_read(tmp_path)
                 archive.writestr(name, content)
     (data / LABEL_ZIP).write_bytes(packed.getvalue())
     assert len(packed.getvalue()) < 500_000
-    with pytest.raises(DatasetError, match="broken, cut off, or no PNG") as caught:
-        cityscapes.splits(data, SIZE)
+    with pytest.raises(DatasetError, match="corrupt, cut off, or no PNG") as caught:
+        load(data)
     assert bomb in str(caught.value)
-    assert (data / "prepared_16x16" / "train" / f"{ULM}.png").is_file()
+    assert made(data, "train", ULM).is_file()
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-30], lambda data: data[: len(data) // 2], lambda data: b""])
-def test_a_broken_zip_is_named(data, damage):
+def test_a_corrupt_zip_is_named(data, damage):
     file = data / LABEL_ZIP
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(DatasetError, match=r"gtFine_trainvaltest\.zip can't be read"):
-        cityscapes.splits(data, SIZE)
+        load(data)

@@ -17,21 +17,21 @@ def test_model_range_is_exact_at_the_ends_and_comes_back_for_every_value():
     assert scaled[0] == -1.0
     assert scaled[255] == 1.0
     np.testing.assert_allclose(scaled[51], -0.6, atol=1e-7)
-    np.testing.assert_array_equal(encode.to_picture(scaled, RGB)[:, 0], np.arange(256, dtype=np.uint8))
+    np.testing.assert_array_equal(encode.to_image(scaled, RGB)[:, 0], np.arange(256, dtype=np.uint8))
 
 
 def test_sixteen_bits_come_back_for_every_value():
-    deep = Encoding(channels=1, bits=16)
+    deep = Encoding(channels=1, dtype="uint16")
     values = np.arange(65536, dtype=np.uint16)[:, None]
     scaled = encode.to_network(tf.constant(values), deep)
     assert scaled[0] == -1.0
     assert scaled[65535] == 1.0
-    np.testing.assert_array_equal(encode.to_picture(scaled, deep), values)
+    np.testing.assert_array_equal(encode.to_image(scaled, deep), values)
 
 
 def test_pictures_are_clipped_and_rounded():
     values = tf.constant([-1.2, -0.0039, 0.0041, 1.2])
-    np.testing.assert_array_equal(encode.to_picture(values, RGB), [0, 127, 128, 255])
+    np.testing.assert_array_equal(encode.to_image(values, RGB), [0, 127, 128, 255])
 
 
 def test_labels_come_back_as_the_palettes_colours():
@@ -39,7 +39,7 @@ def test_labels_come_back_as_the_palettes_colours():
     channels = encode.to_network(picture, LABELS)
     np.testing.assert_array_equal(channels[0, 0], [-1, 1, -1])
     np.testing.assert_array_equal(channels[1, 1], [-1, -1, -1])
-    np.testing.assert_array_equal(encode.to_picture(channels, LABELS)[1, 0], [0, 0, 250])
+    np.testing.assert_array_equal(encode.to_image(channels, LABELS)[1, 0], [0, 0, 250])
 
 
 def test_every_pixel_gets_the_nearest_class():
@@ -69,20 +69,20 @@ def test_lightness_and_chroma_together_give_the_picture_back(colour):
     assert chroma.shape == (1, 1, 2)
     for channels in (lightness, chroma):
         assert float(tf.reduce_max(tf.abs(channels))) <= 1
-    np.testing.assert_array_equal(encode.to_picture(chroma, CHROMA, lightness), [[colour]])
+    np.testing.assert_array_equal(encode.to_image(chroma, CHROMA, lightness), [[colour]])
 
 
 def test_lightness_alone_is_a_grey_picture():
     grey = tf.constant([[[90, 90, 90]]], tf.uint8)
-    np.testing.assert_array_equal(encode.to_picture(encode.to_network(grey, LIGHTNESS), LIGHTNESS), grey)
+    np.testing.assert_array_equal(encode.to_image(encode.to_network(grey, LIGHTNESS), LIGHTNESS), grey)
 
 
 def test_chroma_needs_its_lightness():
     with pytest.raises(ValueError, match="lightness"):
-        encode.to_picture(tf.zeros((1, 1, 2)), CHROMA)
+        encode.to_image(tf.zeros((1, 1, 2)), CHROMA)
 
 
-@pytest.mark.parametrize("encoding", [RGB, Encoding(channels=5, bits=16), LABELS, CHROMA])
+@pytest.mark.parametrize("encoding", [RGB, Encoding(channels=5, dtype="uint16"), LABELS, CHROMA])
 def test_json_round_trip(encoding):
     import json
 

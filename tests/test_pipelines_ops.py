@@ -24,8 +24,8 @@ def test_split_refuses_an_odd_width():
 
 def test_mirror():
     image = tf.reshape(tf.range(6), (1, 2, 3))
-    np.testing.assert_array_equal(ops.mirror(image, tf.constant(True)), [[[3, 4, 5], [0, 1, 2]]])
-    np.testing.assert_array_equal(ops.mirror(image, tf.constant(False)), image)
+    np.testing.assert_array_equal(ops.flip(image, tf.constant(True)), [[[3, 4, 5], [0, 1, 2]]])
+    np.testing.assert_array_equal(ops.flip(image, tf.constant(False)), image)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 400])
@@ -115,7 +115,7 @@ def test_labels_take_the_nearest_pixel_and_bars_are_no_class():
 
 def test_the_hole_is_half_as_high_and_wide_and_lies_where_it_is_told_to():
     image = tf.ones((3, 8, 6, 1))
-    cut = ops.cut_hole(image, tf.constant([[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]]))[..., 0].numpy()
+    cut = ops.cut_mask(image, tf.constant([[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]]))[..., 0].numpy()
     for number, (top, left) in enumerate(((0, 0), (2, 2), (4, 3))):
         hole = np.zeros((8, 6), bool)
         hole[top : top + 4, left : left + 3] = True

@@ -2,72 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines import probe
-from pipelines.sources import SideBySide, Sides, TwoFolders, list_images
-from pipelines.spec import SPLITS, DatasetError, Source
-
-HOLD_OUT = 10  # every tenth pair is kept for validation where the folder has no split of its own
-
-LAYOUTS = """one of
-  FOLDER/1.jpg, 2.jpg, ...                  side A on the left, side B on the right
-  FOLDER/A/1.jpg and FOLDER/B/1.png, ...    matched by name
-  FOLDER/train/... and FOLDER/val/...       (and test/), each laid out in one of these two ways
-  FOLDER/dataset_info.json, ...             as `python -m pipelines.prepare_tfds` wrote it"""
+from pipelines import contents, layout
+from pipelines.layout import Found
+from pipelines.sources import Files, Sides
+from pipelines.spec import DatasetError, Preprocessing, Range, Splits
 
 
-def splits(root: Path, *, sides: Sides | None = None, palettes: bool = False) -> dict[str, Source]:
-    """Finds the pairs of a folder and its splits; without splits, every tenth pair is kept for validation.
+def load(
+    root: Path,
+    preprocessing: Preprocessing,
+    value_range: Mapping[str, Range] | None = None,
+    sides: Sides | None = None,
+) -> Splits:
+    """Finds the pairs of a folder, its splits, and what its images hold.
 
     Args:
-        root: the folder.
-        sides: what the pictures hold, if it is known; otherwise some training pairs are looked into.
-        palettes: whether to look for sides that are label maps, which reads every training pair.
+        root: the folder; `layout.LAYOUTS` says how it may be laid out.
+        preprocessing: with `one_hot`, the values of label maps are looked for, which reads every image.
+        value_range: see `open_dataset`.
+        sides: what the images hold, if it is known; otherwise some training images are looked into.
 
     Raises:
-        DatasetError: if it holds no pairs, has a val or test split but nothing to train on, or label maps are wanted
-            and there are none.
+        DatasetError: if it holds no pairs; if label maps are wanted and there are none; if a side's values need a
+            range and have none.
     """
-    named = {split: root / split for split in SPLITS if (root / split).is_dir()}
-    if named and "train" not in named:
-        raise DatasetError(f"{root} has {' and '.join(named)} but no train/. It must hold {LAYOUTS}")
-    found = {split: _pairs(directory) for split, directory in named.items()} if named else _held_out(_pairs(root))
-    sides = sides or _sides(found["train"], root, palettes)
-    for source in found.values():
-        source.sides = sides
-    return dict(found)
+    found, notes = layout.find(root)
+    train = found["train"]
+    if sides is None:
+        columns = contents.columns(train.items)
+        probed = [contents.probe(files, side, value_range or {}) for side, files in zip("AB", columns, strict=False)]
+        sides = (probed[0], probed[-1])
+        if train.layout == "side_by_side":
+            notes += _unlike_pairs(train, root)
+        if preprocessing.one_hot:
+            sides = contents.with_palettes(found, sides, root, notes)
+        else:
+            notes += contents.notes(train, sides)
+    return Splits(
+        {split: Files(pairs.items, pairs.layout, sides, pairs.faults) for split, pairs in found.items()}, notes
+    )
 
 
-def _held_out(pairs: SideBySide | TwoFolders) -> dict[str, SideBySide | TwoFolders]:
-    count = len(pairs.names)
-    if count == 1:
-        return {"train": pairs, "val": pairs}
-    return {
-        "train": pairs.subset([index for index in range(count) if index % HOLD_OUT]),
-        "val": pairs.subset(range(0, count, HOLD_OUT)),
-    }
+def _unlike_pairs(train: Found, root: Path) -> list[str]:
+    """Returns a note on images that are not about twice as wide as high, as two halves side by side mostly are.
 
-
-def _pairs(directory: Path) -> SideBySide | TwoFolders:
-    has = [(directory / side).is_dir() for side in ("A", "B")]
-    if all(has):
-        return TwoFolders.matched(directory / "A", directory / "B")
-    if any(has):
-        raise DatasetError(f"{directory} has only one of the two folders A/ and B/. It must hold {LAYOUTS}")
-    if files := list_images(directory):
-        return SideBySide(files)
-    raise DatasetError(f"{directory} holds no pictures. A data set's folder must hold {LAYOUTS}")
-
-
-def _sides(source: SideBySide | TwoFolders, root: Path, palettes: bool) -> Sides:
-    files = list(zip(*source.files(), strict=True))
-    encodings = [probe.encoding_of(side) for side in files]
-    if palettes and isinstance(source, TwoFolders):
-        encodings = [probe.with_palette(*both) for both in zip(encodings, files, strict=True)]
-    if palettes and not any(encoding.palette for encoding in encodings):
+    Raises:
+        DatasetError: if no image looks like two halves.
+    """
+    sizes = {item.files[0]: contents.size_of(item.files[0]) for item in contents.spread(train.items)}
+    shapes = {file: size[1] / size[0] for file, size in sizes.items() if size is not None}
+    odd = [file for file, shape in shapes.items() if not 1.9 <= shape <= 2.1]
+    if not odd:
+        return []
+    height, width = sizes[odd[0]] or (0, 0)
+    said = f"{odd[0].name} ({width}x{height} px) is read as two halves of {width // 2}x{height} px"
+    if all(not 1.25 <= shape <= 4.25 for shape in shapes.values()):
         raise DatasetError(
-            f"--one-hot needs label maps, and neither side of {root} is one: in two folders A/ and B/, one must hold "
-            "PNG (or other lossless) pictures of at most 64 colours between them; JPEG changes colours."
+            f"No image of {root} looks like a pair side by side: {said}. For photos without pairs give a `task`; pairs "
+            f"must be {layout.LAYOUTS}"
         )
-    return encodings[0], encodings[-1]
+    return [
+        f"{said}, as are {len(odd) - 1} more of {len(shapes)} images looked at; for photos without pairs give a `task`."
+    ]

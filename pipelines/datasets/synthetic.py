@@ -5,17 +5,32 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from pipelines.facade import CLASSES, draw_facade
-from pipelines.sources import Drawn
-from pipelines.spec import RGB, Encoding
+from pipelines.catalog import DatasetInfo
+from pipelines.facade import draw_facade
+from pipelines.sources import Generated
+from pipelines.spec import Preprocessing, Splits
 
-COUNTS = {"train": 400, "val": 100}  # as many as the real facades
+_LEAST = 256  # smaller images are trained on shrunk ones, which have finer detail than what is drawn as small
 
 
-def splits(data_dir: Path | None, size: tuple[int, int] = (256, 256)) -> dict[str, Drawn]:
-    """Returns 400 pairs to train on and 100 others to look at; no argument is used, nothing is read or written."""
-    sides = (RGB, Encoding(palette=tuple(CLASSES.values()), classes=tuple(CLASSES)))
-    return {
-        split: Drawn(partial(draw_facade, seed), [f"{split}_{index:03d}" for index in range(count)], sides)
-        for seed, (split, count) in enumerate(COUNTS.items())
-    }
+def load(info: DatasetInfo, data_dir: Path | None, preprocessing: Preprocessing) -> Splits:
+    """Returns pairs that are drawn when they are needed; nothing is read or written.
+
+    They are square, and as large as training enlarges them for the jitter, so that none is enlarged any further; at
+    least 256 pixels a side.
+
+    Args:
+        info: of the synthetic facades.
+        data_dir: changes nothing.
+        preprocessing: what they are wanted for.
+    """
+    size = preprocessing.size
+    pixels = _LEAST if max(size) <= _LEAST else max(preprocessing.enlarged)
+    return Splits(
+        {
+            split: Generated(
+                partial(draw_facade, seed, size=pixels), [f"{split}_{index:03d}" for index in range(count)], info.sides
+            )
+            for seed, (split, count) in enumerate(info.counts.items())
+        }
+    )

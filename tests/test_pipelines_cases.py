@@ -1,0 +1,448 @@
+"""Situations from people's folders, each with its right outcome."""
+
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from pipelines import build, encode, images, open_dataset
+from pipelines.spec import DatasetError, Preprocessing, faults_of, originals_of
+
+SIZE = 64
+PLAIN = Preprocessing(SIZE, SIZE, jitter=0, flip=False)
+ONE_HOT = Preprocessing(SIZE, SIZE, jitter=0, flip=False, one_hot=True)
+
+
+@pytest.fixture
+def photo(rng):
+    def draw(number=0, height=SIZE, width=SIZE):
+        return np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+    return draw
+
+
+def save(image, file):
+    """Writes an image, or an array."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(image, np.ndarray):
+        if file.suffix == ".npy":
+            np.save(file, image)
+            return
+        if file.suffix == ".tif":
+            tifffile.imwrite(file, image)
+            return
+        image = Image.fromarray(image)
+    image.save(file)
+
+
+def labels_of(values, number=0):
+    """A label map of 8x8 blocks."""
+    blocks = np.random.default_rng(number).choice(values, (8, 8))
+    blocks.ravel()[: len(values)] = values
+    return np.kron(blocks, np.ones((8, 8), int))
+
+
+@pytest.fixture
+def folders(tmp_path, photo):
+    """Writes pairs: A as `make` draws it, B photos."""
+
+    def write(make, count=12, ending=".png", side="A"):
+        for number in range(count):
+            save(make(number), tmp_path / side / f"{number}{ending}")
+            save(photo(number), tmp_path / ("B" if side == "A" else "A") / f"{number}.png")
+        return tmp_path
+
+    return write
+
+
+def seen(splits, side="input", split="train", preprocessing=PLAIN):
+    """What a network sees, by name, with each pair's own values."""
+    batches = build.evaluation_batches(splits[split], preprocessing)
+    return {batch["name"].numpy()[0].decode(): batch[side].numpy()[0] for batch in batches}
+
+
+GREY = {
+    "L": (lambda v: Image.fromarray(v.astype(np.uint8)), [0, 1, 2, 18]),
+    "L of 0, 128, 255": (lambda v: Image.fromarray(v.astype(np.uint8)), [0, 128, 255]),
+    "LA": (lambda v: Image.fromarray(v.astype(np.uint8)).convert("LA"), [0, 1, 2]),
+    "1": (lambda v: Image.fromarray(v.astype(np.uint8)).convert("1"), [0, 255]),
+    "I;16": (lambda v: Image.fromarray(v.astype(np.uint16)), [0, 1, 300, 65535]),
+}
+
+
+@pytest.mark.parametrize("kind", GREY)
+def test_1_grey_label_maps_become_one_channel_a_value(folders, kind):
+    make, values = GREY[kind]
+    root = folders(lambda number: make(labels_of(values, number)))
+    splits = open_dataset(str(root), preprocessing=ONE_HOT)
+    side = splits["train"].sides[0]
+    assert side.palette == tuple((value,) for value in values)
+    encoding = side.one_hot()
+    shown = seen(splits, preprocessing=ONE_HOT)
+    for name, channels in shown.items():
+        truth = labels_of(values, int(name))
+        assert channels.shape == (SIZE, SIZE, len(values))
+        for place, value in enumerate(values):
+            np.testing.assert_array_equal(channels[..., place], np.where(truth == value, 1.0, -1.0))
+        written = encode.to_image(channels, encoding).numpy()
+        np.testing.assert_array_equal(written[..., 0], truth)
+        assert encode.to_displayable(written, encoding).shape == (SIZE, SIZE, 3)
+    assert len(set(encoding.display_palette)) == len(values)
+
+
+def test_2_label_maps_without_one_hot_are_noted(folders):
+    root = folders(lambda number: labels_of([0, 1, 2], number).astype(np.uint8))
+    notes = open_dataset(str(root), preprocessing=PLAIN).notes
+    assert any(note.startswith("A looks like label maps (3 values)") and "`one_hot`" in note for note in notes)
+
+
+@pytest.mark.parametrize("form", ["P", "RGBA"])
+def test_3_a_label_maps_transparent_pixels_are_a_class_of_their_own(folders, form):
+    colours = np.array([[200, 0, 0], [0, 200, 0], [0, 0, 200]], np.uint8)
+
+    def make(number):
+        values = labels_of([0, 1, 2], number)
+        if form == "P":
+            image = Image.fromarray(values.astype(np.uint8), "L").convert("P")
+            image.putpalette(colours.ravel().tolist())
+            image.info["transparency"] = 2
+            return image
+        return Image.fromarray(np.dstack([colours[values], np.where(values == 2, 0, 255)]).astype(np.uint8))
+
+    root = folders(make)
+    splits = open_dataset(str(root), preprocessing=ONE_HOT)
+    assert splits["train"].sides[0].palette == ((0, 200, 0), (200, 0, 0), (255, 255, 255))
+    for name, channels in seen(splits, preprocessing=ONE_HOT).items():
+        np.testing.assert_array_equal(channels[..., 2] > 0, labels_of([0, 1, 2], int(name)) == 2)
+
+
+def test_4_a_value_that_only_validation_holds_is_noted_with_its_file(tmp_path, photo):
+    for split in ("train", "val"):
+        for number in range(3):
+            values = labels_of([0, 1, 2], number).astype(np.uint8)
+            if (split, number) == ("val", 1):
+                values[5, 5] = 255
+            save(values, tmp_path / split / "A" / f"{number}.png")
+            save(photo(number), tmp_path / split / "B" / f"{number}.png")
+    notes = open_dataset(str(tmp_path), preprocessing=ONE_HOT).notes
+    file = tmp_path / "val" / "A" / "1.png"
+    assert [note for note in notes if "no training image has" in note] == [
+        f"{file} has 1 value that no training image has: 255; it counts as the nearest class."
+    ]
+
+
+def test_5_stray_values_are_noted_and_too_many_counted(folders, tmp_path, photo):
+    def make(number):
+        values = labels_of([0, 100, 200], number).astype(np.uint8)
+        values[0, :3] = (17, 18, 19)
+        return values
+
+    notes = open_dataset(str(folders(make)), preprocessing=ONE_HOT).notes
+    assert any(note.startswith("3 of the 6 values of side A cover less than 0.1%") for note in notes)
+    save(photo(1)[..., 0], tmp_path / "A" / "3.png")
+    with pytest.raises(DatasetError, match=r"A/3\.png has \d+ values"):
+        open_dataset(str(tmp_path), preprocessing=ONE_HOT)
+
+
+def test_5_line_drawings_are_not_taken_for_label_maps(folders):
+    def make(number):
+        image = np.full((SIZE, SIZE), 255, np.uint8)
+        image[number + 5] = 0
+        return image
+
+    assert not any("label maps" in note for note in open_dataset(str(folders(make)), preprocessing=PLAIN).notes)
+
+
+def test_6_masks_of_0_and_1_are_noted(folders):
+    notes = open_dataset(str(folders(lambda n: labels_of([0, 1], n).astype(np.uint8), side="B"))).notes
+    assert any(note.startswith("The values of B are 0 and 1 only") for note in notes)
+
+
+def test_10_twelve_bits_in_sixteen_are_noted_and_a_range_uses_them(folders, rng):
+    root = folders(lambda _: rng.integers(0, 4096, (SIZE, SIZE)).astype(np.uint16))
+    assert any("A=0:4095" in note for note in open_dataset(str(root), preprocessing=PLAIN).notes)
+    splits = open_dataset(str(root), preprocessing=PLAIN, value_range={"A": (0, 4095)})
+    values = np.stack(list(seen(splits).values()))
+    assert values.min() < -0.99
+    assert values.max() > 0.99
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int16", "int32", "float64"])
+@pytest.mark.parametrize("ending", [".npy", ".tif"])
+def test_11_scientific_values_need_a_range_and_keep_their_units(folders, dtype, ending):
+    def make(number):
+        return (np.random.default_rng(number).random((SIZE, SIZE)) * 5000 - 1500).astype(dtype)
+
+    root = folders(make, ending=ending)
+    with pytest.raises(DatasetError, match=r"Side A holds .* values, from -1[45]\d\d.* to 34.*`value_range`, such as A="):
+        open_dataset(str(root), preprocessing=PLAIN)
+    splits = open_dataset(str(root), preprocessing=PLAIN, value_range={"*": (-1000, 3000)})
+    side_a, side_b = splits["train"].sides
+    assert (side_a.dtype, side_b.dtype) == ("float32" if dtype == "float64" else dtype, "uint8")
+    assert side_b.value_range is None
+    for name, values in seen(splits).items():
+        clipped = make(int(name)).astype(side_a.dtype).clip(-1000, 3000)
+        np.testing.assert_allclose(values[..., 0], (clipped + 1000.0) / 2000 - 1, atol=1e-6)
+        written = encode.to_image(values, side_a).numpy()
+        assert written.dtype == side_a.dtype
+        np.testing.assert_allclose(written[..., 0], clipped, atol=1e-3 if "float" in dtype else 0)
+        assert encode.to_displayable(written, side_a).shape == (SIZE, SIZE, 3)
+    bad = make(1).astype(np.float32)
+    bad[0, 0] = np.nan
+    if dtype == "float32":
+        save(bad, root / "A" / f"1{ending}")
+        (fault,) = faults_of(splits["train"]) + faults_of(splits["val"])
+        assert fault.path == root / "A" / f"1{ending}"
+        assert "NaN" in fault.reason
+
+
+def test_12_kinds_that_cannot_be_read_are_named(tmp_path, photo):
+    for number in range(3):
+        (tmp_path / "A").mkdir(exist_ok=True)
+        (tmp_path / "A" / f"{number}.dcm").write_bytes(b"x")
+        save(photo(number), tmp_path / "B" / f"{number}.png")
+    with pytest.raises(DatasetError, match=r"A holds no images\. It holds 3 files of kinds .*: \.dcm \(3\)"):
+        open_dataset(str(tmp_path))
+
+
+def test_12_jfif_is_jpeg(tmp_path, photo):
+    for number in range(2):
+        file = tmp_path / "A" / f"{number}.jpg"
+        save(photo(number), file)
+        file.rename(file.with_suffix(".jfif"))
+        save(photo(number), tmp_path / "B" / f"{number}.png")
+    assert open_dataset(str(tmp_path))["val"].names in (("0",), ("1",))
+
+
+def test_13_a_turned_photo_beside_a_flat_label_map_is_explained(tmp_path, photo):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "A").mkdir()
+    for number in range(2):
+        Image.fromarray(photo(number, 64, 96)).save(tmp_path / "A" / f"{number}.jpg", exif=exif)
+        save(photo(number, 64, 96), tmp_path / "B" / f"{number}.png")
+    (fault,) = faults_of(open_dataset(str(tmp_path))["train"])
+    assert "64x96 px (96x64 in the file, turned as the camera noted), but" in fault.reason
+    assert "has 96x64 px" in fault.reason
+
+
+def test_14_one_accented_name_in_two_unicode_forms_is_one_name(tmp_path, photo):
+    for number, letter in enumerate("éüñ"):
+        save(photo(number), tmp_path / "A" / f"{unicodedata.normalize('NFD', letter)}{number}.png")
+        save(photo(number), tmp_path / "B" / f"{unicodedata.normalize('NFC', letter)}{number}.png")
+    splits = open_dataset(str(tmp_path))
+    names = sorted([*splits["train"].names, *splits["val"].names])
+    assert names == sorted(f"{unicodedata.normalize('NFD', letter)}{n}" for n, letter in enumerate("éüñ"))
+    assert faults_of(splits["train"]) == []
+
+
+@pytest.mark.parametrize("name", ["valid", "validation", "Val", "VAL"])
+def test_15_other_names_of_validation_are_taken(tmp_path, photo, name):
+    for split, numbers in (("train", (0, 1)), (name, (2, 3))):
+        for number in numbers:
+            save(photo(number, SIZE, 2 * SIZE), tmp_path / split / f"{number}.png")
+    splits = open_dataset(str(tmp_path))
+    assert (splits["train"].names, splits["val"].names, splits.notes) == (("0", "1"), ("2", "3"), [])
+
+
+def test_15_a_folder_that_is_not_used_is_named(tmp_path, photo):
+    for split in ("train", "val", "holdout"):
+        for number in range(2):
+            save(photo(number, SIZE, 2 * SIZE), tmp_path / split / f"{number}.png")
+    assert [note for note in open_dataset(str(tmp_path)).notes if "holdout" in note]
+
+
+def test_16_single_photos_are_not_read_as_pairs_without_a_word(tmp_path, photo):
+    for number in range(3):
+        save(photo(number, SIZE, SIZE), tmp_path / f"{number}.png")
+    with pytest.raises(DatasetError, match="read as two halves of 32x64 px"):
+        open_dataset(str(tmp_path))
+    for number in range(4, 9):
+        save(photo(number, SIZE, 2 * SIZE), tmp_path / f"{number}.png")
+    assert any("px) is read as two halves of 32x64 px" in note for note in open_dataset(str(tmp_path)).notes)
+
+
+def test_17_twelve_files_with_one_fault_are_one_line(tmp_path, photo):
+    from pipelines.spec import group_faults
+
+    for number in range(14):
+        save(photo(number), tmp_path / "A" / f"{number:02d}.png")
+        save(photo(number), tmp_path / "B" / f"{number:02d}.png")
+    for number in range(12):
+        (tmp_path / "A" / f"{number:02d}.png").write_bytes(b"")
+    splits = open_dataset(str(tmp_path))
+    text = group_faults([fault for source in splits.values() for fault in faults_of(source)])
+    assert text.startswith("\n  12 files: empty (0 bytes) (")
+    assert text.count("\n") == 1
+    assert "and 9 more" in text
+
+
+def test_19_names_that_end_in_their_side_are_understood(tmp_path, photo):
+    for number in range(3):
+        save(photo(number), tmp_path / "two" / "A" / f"x{number}_A.png")
+        save(photo(number), tmp_path / "two" / "B" / f"x{number}_B.jpg")
+        save(photo(number), tmp_path / "one" / f"x{number}_A.png")
+        save(photo(number), tmp_path / "one" / f"x{number}_B.png")
+    for root in ("two", "one"):
+        splits = open_dataset(str(tmp_path / root))
+        assert len(splits["train"].names) + len(splits["val"].names) == 3
+        assert [len(files) for files in originals_of(splits["train"])] == [2] * len(splits["train"].names)
+
+
+def test_21_side_by_side_label_maps_get_what_is_recommended(tmp_path, photo):
+    for number in range(4):
+        labels = np.repeat(labels_of([0, 90, 255], number)[..., None], 3, axis=-1).astype(np.uint8)
+        save(np.concatenate([photo(number), labels], axis=1), tmp_path / f"{number}.png")
+    splits = open_dataset(str(tmp_path), preprocessing=ONE_HOT)
+    side_a, side_b = splits["train"].sides
+    assert side_a.palette == ()
+    assert side_b.palette == ((0, 0, 0), (90, 90, 90), (255, 255, 255))
+    for name, channels in seen(splits, "target", preprocessing=ONE_HOT).items():
+        np.testing.assert_array_equal(channels.argmax(-1), np.digitize(labels_of([0, 90, 255], int(name)), [1, 91]))
+
+
+def test_22_colours_cannot_be_learned_from_grey_photos(tmp_path, photo):
+    for number in range(3):
+        save(photo(number)[..., 0], tmp_path / f"{number}.png")
+    with pytest.raises(DatasetError, match="are grey"):
+        open_dataset(str(tmp_path), task="colorization", preprocessing=PLAIN)
+    for number in range(3, 8):
+        save(photo(number), tmp_path / f"{number}.png")
+    notes = open_dataset(str(tmp_path), task="colorization", preprocessing=PLAIN).notes
+    assert any("photos looked at are grey" in note for note in notes)
+
+
+def test_24_an_empty_split_and_what_macs_leave(tmp_path, photo):
+    for number in range(3):
+        save(photo(number, SIZE, 2 * SIZE), tmp_path / "train" / f"{number}.png")
+    save(photo(0), tmp_path / "__MACOSX" / "train" / "._0.png")
+    (tmp_path / "val").mkdir()
+    with pytest.raises(DatasetError, match=r"val is empty"):
+        open_dataset(str(tmp_path))
+    save(photo(9, SIZE, 2 * SIZE), tmp_path / "val" / "9.png")
+    assert open_dataset(str(tmp_path)).notes == []
+    shots = tmp_path / "photos"
+    save(photo(0), shots / "1.png")
+    save(photo(1), shots / "2.png")
+    save(photo(0), shots / "__MACOSX" / "1.png")
+    splits = open_dataset(str(shots), task="inpainting", preprocessing=PLAIN)
+    assert len(splits["train"].names) + len(splits["val"].names) == 2
+
+
+def test_validation_is_never_training_or_test(tmp_path, photo):
+    for number in range(30):
+        save(photo(number, 8, 16), tmp_path / "train" / f"{number}.png")
+    for number in range(5):
+        save(photo(number, 8, 16), tmp_path / "test" / f"t{number}.png")
+    splits = open_dataset(str(tmp_path))
+    train, val, test = (set(splits[split].names) for split in ("train", "val", "test"))
+    assert val
+    assert train | val == {str(number) for number in range(30)}
+    assert not train & val
+    assert len(test) == 5
+    assert any("held out" in note for note in splits.notes)
+
+
+def test_adding_a_pair_moves_no_other(tmp_path, photo):
+    image = photo(0, 8, 16)
+    for number in range(100):
+        save(image, tmp_path / f"{number:03d}.png")
+    before = set(open_dataset(str(tmp_path))["val"].names)
+    save(image, tmp_path / "0001.png")
+    after = set(open_dataset(str(tmp_path))["val"].names)
+    assert after - {"0001"} == before
+    assert 3 <= len(before) <= 20
+
+
+@pytest.mark.parametrize("layout", ["A/{split}", "{split}A"])
+def test_other_projects_layouts_are_read(tmp_path, photo, layout):
+    for split, count in (("train", 3), ("val", 2), ("test", 1)):
+        for number in range(count):
+            for side in "AB":
+                folder = layout.replace("A", side).format(split=split)
+                save(photo(number), tmp_path / folder / "deeper" / f"{number}.png")
+    splits = open_dataset(str(tmp_path))
+    assert {split: source.names for split, source in splits.items()} == {
+        "train": ("deeper/0", "deeper/1", "deeper/2"),
+        "val": ("deeper/0", "deeper/1"),
+        "test": ("deeper/0",),
+    }
+
+
+def test_a_name_that_is_not_utf8_is_read(tmp_path, photo):
+    for number in range(3):
+        save(photo(number, 8, 16), tmp_path / f"{number}.png")
+    (tmp_path / "2.png").rename(Path(f"{tmp_path}/\udcff.png"))
+    splits = open_dataset(str(tmp_path))
+    names = [
+        name
+        for source in splits.values()
+        for batch in build.evaluation_batches(source, PLAIN)
+        for name in batch["name"].numpy()
+    ]
+    assert sorted(names) == [b"0", b"1", b"\xff"]
+    assert all(faults_of(source) == [] for source in splits.values())
+
+
+def test_excluding_by_the_users_path_in_every_kind_of_data_set(tmp_path, photo, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(6):
+        save(photo(number, 300, 300), tmp_path / "photos" / f"{number}: x.png")
+    everything = open_dataset("photos", task="inpainting", preprocessing=PLAIN)
+    (tmp_path / "list.txt").write_text("# a comment\nphotos/3: x.png\n2: x.png\n")
+    rest = open_dataset("photos", task="inpainting", preprocessing=PLAIN, exclude="list.txt")
+    gone = {"2: x", "3: x"}
+    for split in ("train", "val"):
+        assert rest[split].names == tuple(name for name in everything[split].names if name not in gone)
+    (tmp_path / "list.txt").write_text("photos/3: x.png\nphotos/7.png\n")
+    with pytest.raises(DatasetError, match="1 lines of list.txt name no file of photos:\n  photos/7.png"):
+        open_dataset("photos", task="inpainting", preprocessing=PLAIN, exclude="list.txt")
+
+
+@pytest.mark.parametrize("mode", ["crop", "pad"])
+def test_sides_of_slightly_different_shape_stay_aligned(tmp_path, mode):
+    """A line down the middle of both sides: cropped each by itself, they ended up to 6 px apart."""
+    for number, (width, other) in enumerate([(300, 150), (301, 150), (299, 150), (301, 151)]):
+        for side, columns, rows in (("A", width, 200), ("B", other, 100)):
+            image = np.zeros((rows, columns), np.uint8)
+            image[:, columns // 2 - columns // 20 : columns // 2] = 255
+            save(image, tmp_path / side / f"{number}.png")
+    how = Preprocessing(100, 100, jitter=0, flip=False, resize=mode)
+    splits = open_dataset(str(tmp_path), preprocessing=how)
+    for split in splits.values():
+        for batch in build.evaluation_batches(split, how):
+            sides = [batch[side][0, 50, :, 0].numpy() > 0.5 for side in ("input", "target")]
+            edges = [np.flatnonzero(line)[[0, -1]] for line in sides]
+            assert np.abs(edges[0] - edges[1]).max() <= 1
+
+
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_edges_stay_thin_and_black_in_training_and_evaluation(tmp_path, resize):
+    pytest.importorskip("skimage")
+    rows, columns = np.mgrid[:300, :500]
+    for number in range(4):
+        disc = (rows - 150) ** 2 + (columns - 200 - 20 * number) ** 2 < 90**2
+        image = np.where(disc[..., None], (220, 80, 40), (30, 60, 90)).astype(np.uint8)
+        save(image, tmp_path / f"{number}.png")
+    how = Preprocessing(96, 96, resize=resize)
+    splits = open_dataset(str(tmp_path), task="edges", preprocessing=how)
+    streams = (
+        build.training_batches(splits["train"], how, batch_size=1, seed=0, stop=12),
+        build.evaluation_batches(splits["val"], how),
+    )
+    for stream in streams:
+        for batch in stream:
+            values = batch["input"].numpy()
+            bars = np.abs(values) < 0.01  # of `pad`
+            assert bars.any() == (resize == "pad")
+            assert set(np.unique(values[~bars])) == {-1.0, 1.0}
+            assert 0.002 < (values == -1).mean() < 0.2
+    # A drawing of one's own, black on white, is what was trained on.
+    drawing = np.full((96, 96, 3), 255, np.uint8)
+    drawing[40] = 0
+    save(drawing, tmp_path / "own" / "1.png")
+    own = encode.to_network(images.read(tmp_path / "own" / "1.png", splits["train"].sides[0]), splits["train"].sides[0])
+    assert set(np.unique(own)) == {-1.0, 1.0}
