@@ -203,9 +203,15 @@ def _counts(info: DatasetInfo) -> str:
     return ("about " if info.approximate else "") + counts + (f"; {size / 1e9:.1f} GB" if size >= 1e9 else "")
 
 
-def info(name: str) -> DatasetInfo | None:
-    """Returns what is known of a data set; `None` if none has that name."""
-    return DATASETS.get(name)
+def info(name: str) -> DatasetInfo:
+    """Returns what is known of a data set.
+
+    Raises:
+        DatasetError: if none has that name.
+    """
+    if name not in DATASETS:
+        raise DatasetError(f"There is no data set named {name!r}. Known data sets: {', '.join(DATASETS)}")
+    return DATASETS[name]
 
 
 def check_name(name: str) -> None:
@@ -220,5 +226,4 @@ def check_name(name: str) -> None:
 
 def licence(name: str) -> str:
     """Returns what the terms of a data set ask of those who pass on what was made of it."""
-    found = info(name)
-    return found.licence if found else "Your own images: whatever you may do with them."
+    return DATASETS[name].licence if name in DATASETS else "Your own images: whatever you may do with them."

@@ -17,8 +17,7 @@ from pipelines.catalog import DATASETS
 from pipelines.cityscapes import COLOURS, LABEL_MAPS, LABELS, TRAIN_IDS, area_mean, nearest
 from pipelines.datasets import cityscapes
 from pipelines.prepare import prepare
-from pipelines.spec import RGB, Fault, Original, Preprocessing
-from tfpix2pix import train
+from pipelines.spec import RGB, Fault, Preprocessing
 
 PHOTO_ZIP, LABEL_ZIP = "leftImg8bit_trainvaltest.zip", "gtFine_trainvaltest.zip"
 AACHEN, ULM, FRANKFURT = "aachen_000000_000019", "ulm_000001_000019", "frankfurt_000000_000294"
@@ -232,6 +231,14 @@ def test_what_version_0_1_prepared_is_read_without_the_zips(data):
     assert cityscapes.ids_file(splits["val"].items[0].files[0]).exists()
 
 
+def test_without_a_validation_split_pairs_are_held_out(tmp_path):
+    files = scene("train", AACHEN, 1) | scene("train", ULM, 2)
+    splits = load(write_zips(tmp_path / "data", files))
+    assert sorted([*splits["train"].names, *splits["val"].names]) == [AACHEN, ULM]
+    assert len(splits.notes) == 1
+    assert "no validation split" in splits.notes[0]
+
+
 def test_without_the_zips_it_says_what_to_get_and_where_to_put_it(tmp_path):
     folder = cache.directory() / "cityscapes"
     for given, place in ((tmp_path, f"to {tmp_path}"), (None, f"to {folder}, or to a folder of your own")):
@@ -337,9 +344,12 @@ def test_processes_make_the_same_without_tensorflow(tmp_path, data):
 
 # End to end: goes through the registry and the recipe.
 def test_a_run_from_zips_to_sample_sheet(data, tmp_path):
+    from tfpix2pix import train
+
     flags = ["--image-size=32", "--base-filters=4", "--steps=2", "--batch-size=1", f"--workdir={tmp_path / 'run'}"]
     assert train.main(["--dataset=cityscapes", f"--data-dir={data}", *flags]) == 0
-    assert json.loads((data / "prepared_32x32" / "complete.json").read_text()) == NAMES
+    pairs = json.loads((data / "prepared_32x32" / "complete.json").read_text())
+    assert {split: [name for name, _, _ in items] for split, items in pairs.items()} == NAMES
     assert list((tmp_path / "run").rglob("*.png"))
 
 

@@ -1,1 +1,1 @@
-"""One data set a file; each has `splits(data_dir, size)`, which finds its pairs without reading them."""
+"""One data set, or kind of data set, a file; each has `load`, which finds its pairs without reading them all."""

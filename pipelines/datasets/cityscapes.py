@@ -13,16 +13,19 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from pipelines import cache, cityscapes
+from pipelines import cache, cityscapes, layout
 from pipelines.catalog import DatasetInfo
 from pipelines.cityscapes import LABEL_IDS, PHOTOS, SITE
+from pipelines.layout import Found
 from pipelines.prepare import Job, prepare
 from pipelines.sources import Files, Item
 from pipelines.spec import DatasetError, Fault, Original, Preprocessing, Splits, group_faults
 
 VERSION = 1  # of how a pair is made
 _COMPLETE = "complete.json"
+_STRETCHED = "Cityscapes is stretched to the size that is trained at, as in the paper; `resize` changes nothing."
 _Items = dict[str, list[Item]]
 
 
@@ -46,14 +49,17 @@ def load(info: DatasetInfo, data_dir: Path | None, preprocessing: Preprocessing)
     if photos and labels:
         prepared = (photos if photos in roots else photos.parent) / _folder_name(size)
         items, unmatched = _prepare(photos, labels, prepared, size)
-    elif not (items := _prepared(roots, size)):
+    elif prepared_before := _prepared(roots, size):
+        items = prepared_before
+    else:
         raise DatasetError(_what_to_get(roots, photos, labels, by_default=data_dir is None))
+    notes = [] if preprocessing.resize == "stretch" else [_STRETCHED]
+    found = {
+        split: Found(items[split], "side_by_side", unmatched.get(split, [])) for split in info.counts if items[split]
+    }
+    found = layout.with_validation(found, notes)
     return Splits(
-        {
-            split: Files(items[split], "side_by_side", info.sides, unmatched.get(split, ()))
-            for split in info.counts
-            if items[split]
-        }
+        {split: Files(pairs.items, pairs.layout, info.sides, pairs.faults) for split, pairs in found.items()}, notes
     )
 
 
@@ -147,7 +153,7 @@ def _prepared(roots: list[Path], size: tuple[int, int]) -> _Items | None:
     return None
 
 
-def _item(folder: Path, split: str, noted: str | list[str | list[tuple[str, int]]]) -> Item:
+def _item(folder: Path, split: str, noted: Any) -> Item:
     if isinstance(noted, str):  # by version 0.1
         return Item(noted, (folder / split / f"{noted}.png",))
     name, file, originals = noted
