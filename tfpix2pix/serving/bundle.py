@@ -12,10 +12,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from pipelines import encode
+from pipelines.cache import write_atomically
 from pipelines.spec import Encoding
 from tfpix2pix.config import ConfigError
 from tfpix2pix.inference import Translator
-from tfpix2pix.run import write_atomically
 from tfpix2pix.serving import saved_model
 from tfpix2pix.serving.messages import MISSING, predict_request
 
