@@ -60,7 +60,7 @@ def open_dataset(
         raise DatasetError(f"The `data_dir` {directory} does not exist.")
     if task not in TASKS:
         raise DatasetError(f"There is no task {task!r}. Known tasks: {', '.join(TASKS)}")
-    info = catalog.info(name)
+    info = catalog.DATASETS.get(name)
     if task != "pairs" and info:
         raise DatasetError(f"The task {task} takes a folder of photos; {name} is a data set of pairs.")
     if value_range and (info or task != "pairs"):
