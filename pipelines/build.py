@@ -176,8 +176,11 @@ def _cached(
     for index, pair in enumerate(bar):
         for side, image in zip(sides, pair, strict=False):
             side[index] = image.numpy()
-    # TensorFlow takes the memory over; a copy would double the peak.
-    tensors = [tf.experimental.dlpack.from_dlpack(side.__dlpack__()) for side in sides]
+    # TensorFlow takes the memory over; a copy would double the peak, and tf.data copies what isn't a variable.
+    with tf.device("CPU:0"):
+        tensors = [
+            tf.Variable(tf.experimental.dlpack.from_dlpack(side.__dlpack__()), trainable=False) for side in sides
+        ]
 
     def windows(index: tf.Tensor, offset: tf.Tensor) -> Pair:
         start = tf.concat([[tf.cast(index, tf.int32)], offset, [0]], 0)

@@ -58,6 +58,11 @@ class DatasetInfo:
     approximate: bool = False
     loader: str = "pipelines.datasets.hosted:load"
 
+    @property
+    def made_for_size(self) -> bool:
+        """Whether images depend on the preprocessing, because they are shrunk or drawn for it."""
+        return self.url is None
+
     def load(self, data_dir: Path | None, preprocessing: Preprocessing) -> Splits:
         """Finds the pairs; downloads or prepares them where they must be.
 

@@ -24,6 +24,11 @@ LAYOUTS = """one of
   FOLDER/dataset_info.json, ...                  as `python -m pipelines.prepare_tfds` writes it"""
 _NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 _SPLIT_OF = {name: split for split, names in _NAMES.items() for name in names}
+# Files that hold images and can't be read: nobody should wonder where their pairs are.
+_OTHER_IMAGES = re.compile(
+    r"\.(heic|heif|avif|jxl|jp2|j2k|tga|psd|exr|hdr|dds|svg|eps|pdf|dng|raw|cr2|cr3|nef|arw|orf|rw2|raf|dcm|nii|nii\.gz|mha"
+    r"|nrrd|mat|npz|h5)"
+)
 _SIDES = re.compile(r"(.+?)[ _-]?([AB])", re.IGNORECASE)
 _Place = Path | tuple[Path, Path]  # a folder of pairs, or that of side A and that of side B
 
@@ -52,6 +57,8 @@ def find(root: Path) -> tuple[dict[str, Found], list[str]]:
     places, notes = split_places(root)
     if "train" not in places:
         raise DatasetError(f"{root} has {' and '.join(places)} but no train. It must hold {LAYOUTS}")
+    if kinds := other_kinds(root, of_images=True):
+        notes.append(kinds)
     found = {split: _pairs(place) for split, place in places.items()}
     return with_validation(found, notes), notes
 
@@ -150,20 +157,28 @@ def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
     return found
 
 
-def other_kinds(folder: Path) -> str:
-    """Describes the files of a folder that are of no kind that can be read, for a message; empty if there are none."""
+def other_kinds(folder: Path, *, of_images: bool = False) -> str:
+    """Describes the files of a folder that are of no kind that can be read, for a message; empty if there are none.
+
+    Args:
+        folder: it is searched with its sub-folders.
+        of_images: whether only kinds that hold images count.
+    """
     endings: Counter[str] = Counter()
     for _, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not _is_hidden(name)]
         for name in files:
-            if not _is_hidden(name) and not name.lower().endswith(SUFFIXES):
-                endings["".join(Path(name).suffixes[-2:]) or name] += 1
+            ending = (
+                "".join(Path(name).suffixes[-2:]).lower() if name.lower().endswith(".gz") else Path(name).suffix.lower()
+            )
+            if _is_hidden(name) or ending in SUFFIXES or (of_images and not _OTHER_IMAGES.fullmatch(ending)):
+                continue
+            endings[ending or name] += 1
     if not endings:
         return ""
     kinds = ", ".join(f"{ending} ({count:,})" for ending, count in endings.most_common(4))
-    return (
-        f" It holds {endings.total():,} files of kinds that can't be read: {kinds}. Convert them to PNG, TIFF or NPY."
-    )
+    count = endings.total()
+    return f"{folder} holds {count:,} files of kinds that can't be read: {kinds}. Convert them to PNG, TIFF or NPY."
 
 
 def _is_hidden(name: str) -> bool:
@@ -194,7 +209,9 @@ def _pairs(place: _Place) -> Found:
         inside = any(list_images(folder, recursive=True) for folder in visible_folders(place))
         if not inside and not (kinds := other_kinds(place)):
             raise DatasetError(f"{place} is empty. A data set's folder must hold {LAYOUTS}")
-        raise DatasetError(f"{place} holds no images.{'' if inside else kinds} A data set's folder must hold {LAYOUTS}")
+        raise DatasetError(
+            f"{place} holds no images. {'' if inside else kinds + ' '}A data set's folder must hold {LAYOUTS}"
+        )
     if both := _by_suffix(files):
         return both
     names = Counter(file.stem for file in files)
@@ -226,7 +243,7 @@ def _matched(folder_a: Path, folder_b: Path) -> Found:
     for folder, side in zip((folder_a, folder_b), sides, strict=True):
         if not side:
             kinds = other_kinds(folder)
-            raise DatasetError(f"{folder} {'holds no images.' + kinds if kinds else 'is empty.'}")
+            raise DatasetError(f"{folder} {'holds no images. ' + kinds if kinds else 'is empty.'}")
     if not sides[0].keys() & sides[1].keys():  # 1_A.png with 1_B.png
         bare = [
             {_without_suffix(name, side): file for name, file in files.items()}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from pipelines import cache
 from pipelines.console import usable_cores
 from pipelines.spec import Fault
 
-_LONGEST = 50  # characters of a name that is kept for people to read; the system's limit is 255 bytes
+_LONGEST = 50  # characters of a readable name; the system's limit is 255 bytes
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -33,8 +35,7 @@ class Job:
         name: of the file, without ending; may have folders in it.
         suffix: the file's ending, such as `.png`.
         path: the user's file that a fault is reported for.
-        state: what tells the source from others and from what it was before: for a file, its absolute path, size and
-            time of change (ns).
+        state: a fingerprint of the source: for a file, its absolute path, size and time of change (ns).
     """
 
     source: Any
@@ -67,7 +68,7 @@ def prepare(
     """Makes every file that isn't there yet, under a lock, so that any number of processes can prepare one set at once.
 
     A file's name has a key in it: a hash of the version, the parameters and the source's state. So a file
-    that exists under its name is current. What no run wants any more is evicted after 30 days (`cache.evict`).
+    that exists under its name is current. What no run has wanted for 30 days is evicted.
 
     Args:
         jobs: the files to make; no two have one name and one source.
@@ -78,7 +79,7 @@ def prepare(
             fault. With processes, `make` must be importable, and its module should not import TensorFlow, or each one
             waits for that.
         version: of what `make` does; a higher number makes all files again.
-        parameters: all else that the result depends on, such as the size; anything whose `repr` tells it from others.
+        parameters: all else that the result depends on, such as the size; anything with a `repr` that shows its value.
         description: what the bar says.
         workers: processes for work in Python, where they can be had; threads for work that lets other threads run.
 
@@ -91,6 +92,7 @@ def prepare(
     folder = folder.absolute()
     targets = [folder / _name(job, (version, repr(parameters))) for job in jobs]
     cache.evict(folder, keep=targets)
+    cache.touch_used(folder)
     faults: list[Fault] = []
     if set(targets) - _files(targets):
         with cache.locked(folder):
@@ -100,9 +102,10 @@ def prepare(
             there = _files(targets)  # another process may have made them while this one waited
             todo = [item for item in zip(jobs, targets, strict=True) if item[1] not in there]
             faults = _make_all(todo, make, len(jobs), description, workers)
-    cache.touch_used(folder)
     there = _files(targets)
-    return [target if target in there else None for target in targets], faults
+    files = [target if target in there else None for target in targets]
+    _note_use([file for file in files if file])
+    return files, faults
 
 
 def _name(job: Job, made_with: tuple[object, ...]) -> str:
@@ -115,6 +118,14 @@ def _files(targets: Iterable[Path]) -> set[Path]:
     """Returns those that exist; asks each folder, not each file, which takes minutes on a network's disk."""
     folders = {target.parent for target in targets}
     return {Path(entry) for folder in folders if folder.is_dir() for entry in os.scandir(folder)}.intersection(targets)
+
+
+def _note_use(files: Sequence[Path]) -> None:
+    """Sets the time of change, by which files are evicted; once a day at most, and not where they are read-only."""
+    with contextlib.suppress(OSError):
+        if files and time.time() - files[0].stat().st_mtime > 24 * 3600:
+            for file in files:
+                os.utime(file)
 
 
 def _make_all(

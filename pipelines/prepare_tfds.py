@@ -2,7 +2,7 @@
 
     python -m pipelines.prepare_tfds --dataset=NAME|FOLDER
 
-A preparation that is interrupted starts again; one that is complete is left as it is. Pictures are stored without loss
+A preparation that is interrupted starts again; one that is complete is left as it is. Images are stored without loss
 (PNG), so JPEG files grow several times. The files are of the format ArrayRecord, which `--dataset=RESULT` of
 `tfpix2pix.train` reads; `--file-format=tfrecord` is for programs that read the data with `tfds.load`.
 """
@@ -10,22 +10,21 @@ A preparation that is interrupted starts again; one that is complete is left as 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from pipelines import cache
+from pipelines.catalog import DATASETS, check_name
 from pipelines.console import quieten_tensorflow
-from pipelines.registry import TASKS, available, check_name
-from pipelines.spec import DatasetError
+from pipelines.registry import TASKS
+from pipelines.spec import DatasetError, Preprocessing, Range, Resize, Splits
 
 if TYPE_CHECKING:
     from pipelines.tfds_builder import PairsConfig, Pix2pix
-
-SIZE = (256, 256)
 
 
 def prepare(
@@ -37,7 +36,7 @@ def prepare(
     beam_runner: str | None = None,
     beam_options: Sequence[str] = (),
 ) -> Path:
-    """Prepares a data set, unless that is done already.
+    """Prepares a data set, unless that is done already; waits for another process that is doing so.
 
     Args:
         config: which pairs, and what of them.
@@ -51,21 +50,21 @@ def prepare(
         The folder that holds the result.
 
     Raises:
-        DatasetError: if the data set can't be had or has bad files; if other pairs have been prepared under the same
-            name, or another process is preparing them now.
+        DatasetError: if the data set can't be had or has bad files, or other pairs have been prepared under the same
+            name.
     """
     import tensorflow_datasets as tfds
 
     from pipelines.tfds_builder import Pix2pix
 
-    builder = Pix2pix(config=config, data_dir=output, source_dir=data_dir, beam=beam_runner is not None)
-    result = Path(builder.data_dir)
+    result = output.expanduser() / Pix2pix.name / config.name / str(Pix2pix.VERSION)
     downloads = tfds.download.DownloadConfig(
         try_download_gcs=False,
         beam_runner=beam_runner,
         beam_options=_beam_options(beam_options) if beam_runner else None,
     )
-    with _alone(result.parent):
+    with cache.locked(result):
+        builder = Pix2pix(config=config, data_dir=output, source_dir=data_dir, beam=beam_runner is not None)
         if result.exists():
             _check_same(builder, file_format)
         for remains in result.parent.glob(f"incomplete.*_{result.name}"):  # of a process that was killed
@@ -77,34 +76,35 @@ def prepare(
 def config_of(
     dataset: str,
     task: str = "pairs",
-    size: tuple[int, int] = SIZE,
+    preprocessing: Preprocessing | None = None,
     *,
     name: str | None = None,
-    one_hot: bool = False,
-    leave_out: Path | None = None,
+    value_range: Mapping[str, Range] | None = None,
+    exclude: Path | None = None,
 ) -> PairsConfig:
     """Returns the configuration of a named data set or a folder; `name` is its name in TFDS.
 
-    By default that is the data set's or the folder's name, followed by the task and the size where they aren't the
-    usual ones.
+    By default that is the data set's or the folder's name, followed by what isn't usual: the task, size, jitter, ...
     """
     from pipelines.tfds_builder import PairsConfig, Pix2pix
 
-    usual = task == "pairs" and size == SIZE and not one_hot and leave_out is None
-    if dataset in available() and usual and name is None:
+    usual, wanted, named = Preprocessing(), preprocessing or Preprocessing(), dataset in DATASETS
+    if named and name is None and task == "pairs" and wanted == usual and exclude is None:
         return Pix2pix.builder_configs[dataset]
-    words = [re.sub(r"\W+", "_", dataset if dataset in available() else Path(dataset).resolve().name) or "folder"]
+    words = [re.sub(r"\W+", "_", dataset if named else Path(dataset).resolve().name) or "folder"]
     words += [task] if task != "pairs" else []
-    words += [f"{size[0]}x{size[1]}"] if size != SIZE else []
-    words += ["one_hot"] if one_hot else []
-    words += ["own"] if words == [words[0]] and words[0] in available() else []
+    words += [f"{wanted.height}x{wanted.width}"] if wanted.size != usual.size else []
+    words += [f"jitter{wanted.jitter}"] if wanted.jitter != usual.jitter else []
+    words += [wanted.resize] if wanted.resize != usual.resize else []
+    words += ["one_hot"] if wanted.one_hot else []
+    words += ["own"] if words == [words[0]] and words[0] in DATASETS else []
     return PairsConfig(
         name=name or "-".join(words),
-        folder=dataset if dataset in available() else Path(dataset).resolve(),  # workers may run elsewhere
+        folder=dataset if named else Path(dataset).resolve(),  # workers may run elsewhere
         task=task,
-        size=size,
-        one_hot=one_hot,
-        leave_out=None if leave_out is None else leave_out.resolve(),
+        preprocessing=wanted,
+        value_range=value_range,
+        exclude=None if exclude is None else exclude.resolve(),
         description=f"pairs of {dataset}",
     )
 
@@ -113,7 +113,7 @@ def _check_same(builder: Pix2pix, file_format: str) -> None:
     """Raises `DatasetError` if what lies there already was made of other pairs, or in another file format."""
     opening = builder.opening()
     # A named data set is what it is; to open it could mean to download it once more.
-    wanted = opening.metadata({} if opening.dataset in available() else opening.open())
+    wanted = opening.metadata(Splits({}) if opening.dataset in DATASETS else opening.open())
     there = builder.info.metadata or {}
     differences = [key for key in wanted if there.get(key) != wanted[key]]
     if builder.info.file_format.value != file_format:
@@ -121,24 +121,8 @@ def _check_same(builder: Pix2pix, file_format: str) -> None:
     if differences:
         raise DatasetError(
             f"{builder.data_dir} holds a data set with other {', '.join(differences)}. Delete that folder to prepare it"
-            " anew, or choose another --name or --output."
+            " again, or choose another `name` or `output`."
         )
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Holds off a second process that would prepare the same; the lock goes with the process, however that ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows, where there is no ArrayRecord either
-            pass
-        except BlockingIOError as error:
-            raise DatasetError(f"Another process is preparing {folder} now.") from error
-        yield
 
 
 def _beam_options(options: Sequence[str]) -> Any:
@@ -157,6 +141,15 @@ def _size(text: str) -> tuple[int, int]:
     return numbers[0], numbers[-1]
 
 
+def _value_range(text: str) -> tuple[str, Range]:
+    """Reads `-1000:3000`, for all sides that need a range, or `A=-1000:3000`."""
+    side, _, numbers = text.rpartition("=")
+    low, high = map(float, numbers.split(":"))
+    if side not in ("", "A", "B") or not low < high:
+        raise ValueError(text)
+    return side or "*", (low, high)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, prepares, and says where the result is; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -171,9 +164,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--output", type=Path, default=Path("prepared"), help="folder to write to (prepared)")
     add("--name", help="name of the result (that of the data set or folder)")
     add("--task", choices=TASKS, default="pairs", help="what to make of a folder of photos (pairs: they are pairs)")
-    add("--image-size", type=_size, default=SIZE, metavar="N|HxW", help="size that photos are shrunk for (256)")
-    add("--one-hot", action="store_true", help="find the colours of label maps, so that training can use --one-hot")
-    add("--leave-out", type=Path, metavar="FILE", help="text file with a picture to leave out on each line")
+    add("--image-size", type=_size, default=(256, 256), metavar="N|HxW", help="size that photos are shrunk for (256)")
+    add("--jitter", type=int, default=30, help="pixels per 256 that training enlarges them by (30)")
+    add("--resize", choices=get_args(Resize), default="stretch", help="how training fits other shapes (stretch)")
+    add(
+        "--value-range",
+        type=_value_range,
+        action="append",
+        default=[],
+        metavar="[A=|B=]LOW:HIGH",
+        help="values that become -1 and 1, of sides that don't hold 8-bit images",
+    )
+    add("--one-hot", action="store_true", help="find the values of label maps, so that training can use --one-hot")
+    add("--exclude", type=Path, metavar="FILE", help="text file with a file to exclude on each line")
     add("--file-format", choices=("array_record", "tfrecord"), default="array_record")
     add("--beam-runner", help="prepare with Apache Beam: DirectRunner, FlinkRunner, DataflowRunner, ...")
     add("--beam-options", default="", metavar="A=1,B=2", help="options of that runner, e.g. direct_num_workers=2")
@@ -181,13 +184,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quieten_tensorflow()
     try:
         check_name(flags.dataset)
+        height, width = flags.image_size
+        wanted = Preprocessing(height, width, jitter=flags.jitter, resize=flags.resize, one_hot=flags.one_hot)
         config = config_of(
             flags.dataset,
             flags.task,
-            flags.image_size,
+            wanted,
             name=flags.name,
-            one_hot=flags.one_hot,
-            leave_out=flags.leave_out,
+            value_range=dict(flags.value_range),
+            exclude=flags.exclude,
         )
         result = prepare(
             config,
@@ -197,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             beam_runner=flags.beam_runner,
             beam_options=[option for option in flags.beam_options.split(",") if option],
         )
-    except DatasetError as error:
+    except ValueError as error:  # a `DatasetError`, or a jitter that can't be
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -206,8 +211,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if flags.file_format != "array_record":
         print(f"\nPrepared: {result}\nNext: tfds.builder_from_directory({str(result)!r}).as_dataset()")
         return 0
-    task = f" --task={flags.task}" if flags.task != "pairs" else ""
-    print(f"\nPrepared: {result}\nNext: python -m tfpix2pix.train --dataset={result}{task}")
+    words = [f"--dataset={result}"]
+    words += [f"--task={flags.task}"] if flags.task != "pairs" else []
+    words += [f"--image-size={wanted.height}x{wanted.width}"] if wanted.size != Preprocessing().size else []
+    words += [f"--jitter={wanted.jitter}"] if wanted.jitter != Preprocessing().jitter else []
+    words += [f"--resize={wanted.resize}"] if wanted.resize != Preprocessing().resize else []
+    words += ["--one-hot"] if wanted.one_hot else []
+    print(f"\nPrepared: {result}\nNext: python -m tfpix2pix.train {' '.join(words)}")
     return 0
 
 

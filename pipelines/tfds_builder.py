@@ -5,9 +5,9 @@
 
     pairs = tfds.load("pix2pix/facades")["train"]  # dicts of `a`, `b` and `name`
 
-The pairs are those of `pipelines.open_dataset`, in the same order, and every pixel is kept: pictures are stored as PNG,
-or as a compressed array where they have neither 1 nor 3 channels. A preparation that is interrupted leaves no data set
-behind; the next one starts again. A prepared data set is used as it is.
+The pairs are those of `pipelines.open_dataset`, in the same order, and every value is kept: images are stored as PNG,
+or as a compressed array where PNG can't hold them. A preparation that is interrupted leaves no data set behind; the
+next one starts again. A prepared data set is used as it is.
 """
 
 from __future__ import annotations
@@ -16,71 +16,25 @@ import dataclasses
 import functools
 import hashlib
 import importlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tensorflow_datasets as tfds
 
-from pipelines.registry import available, open_dataset
-from pipelines.spec import RGB, DatasetError, Source
-
-_PAPER = """\
-@inproceedings{isola2017image,
-  title={Image-to-Image Translation with Conditional Adversarial Networks},
-  author={Isola, Phillip and Zhu, Jun-Yan and Zhou, Tinghui and Efros, Alexei A},
-  booktitle={CVPR},
-  year={2017}
-}"""
-_ORIGINS = {
-    "facades": """\
-@inproceedings{tylecek2013spatial,
-  title={Spatial Pattern Templates for Recognition of Objects with Regular Structure},
-  author={Tyle{\\v c}ek, Radim and {\\v S}{\\'a}ra, Radim},
-  booktitle={GCPR},
-  year={2013}
-}""",
-    "cityscapes": """\
-@inproceedings{cordts2016cityscapes,
-  title={The Cityscapes Dataset for Semantic Urban Scene Understanding},
-  author={Cordts, Marius and Omran, Mohamed and Ramos, Sebastian and Rehfeld, Timo and Enzweiler, Markus and
-          Benenson, Rodrigo and Franke, Uwe and Roth, Stefan and Schiele, Bernt},
-  booktitle={CVPR},
-  year={2016}
-}""",
-    "edges2shoes": """\
-@inproceedings{yu2014fine,
-  title={Fine-Grained Visual Comparisons with Local Learning},
-  author={Yu, Aron and Grauman, Kristen},
-  booktitle={CVPR},
-  year={2014}
-}""",
-    "edges2handbags": """\
-@inproceedings{zhu2016generative,
-  title={Generative Visual Manipulation on the Natural Image Manifold},
-  author={Zhu, Jun-Yan and Kr{\\"a}henb{\\"u}hl, Philipp and Shechtman, Eli and Efros, Alexei A},
-  booktitle={ECCV},
-  year={2016}
-}""",
-    "night2day": """\
-@article{laffont2014transient,
-  title={Transient Attributes for High-Level Understanding and Editing of Outdoor Scenes},
-  author={Laffont, Pierre-Yves and Ren, Zhile and Tao, Xiaofeng and Qian, Chao and Hays, James},
-  journal={ACM Transactions on Graphics},
-  volume={33},
-  number={4},
-  year={2014}
-}""",
-    "openmoji": "OpenMoji, the open-source emoji and icon project. License: CC BY-SA 4.0",
-}
-_HOMEPAGES = {"cityscapes": "https://www.cityscapes-dataset.com", "openmoji": "https://openmoji.org"}
-_LICENCES = {
-    "cityscapes": "Cityscapes: non-commercial use; neither the data nor modified versions may be passed on",
-    "openmoji": "CC BY-SA 4.0",
-    "synthetic": "Apache-2.0",
-}
-_FAULTS_SHOWN = 50
+from pipelines.catalog import DATASETS, PAPER, available, licence
+from pipelines.registry import open_dataset
+from pipelines.spec import (
+    RGB,
+    DatasetError,
+    Preprocessing,
+    Range,
+    Source,
+    Splits,
+    faults_of,
+    group_faults,
+    is_one_image,
+)
 
 
 @dataclasses.dataclass(eq=False)
@@ -92,16 +46,17 @@ class PairsConfig(tfds.core.BuilderConfig):
         folder: a folder of pairs or photos, or a named data set that is wanted in another size; by default the data
             set that is called as the configuration is.
         task: what is made of photos.
-        size: height and width that pairs are prepared for.
-        one_hot: whether the colours of label maps are to be found, so that they can become one channel a class.
-        leave_out: a text file that names a picture to leave out on each line.
+        preprocessing: what the images are made for. With `one_hot`, the values of label maps are looked for, so that
+            they can become one channel a class.
+        value_range: of sides that don't hold 8-bit images.
+        exclude: a text file that names a file to exclude on each line.
     """
 
     folder: str | os.PathLike[str] | None = None
     task: str = "pairs"
-    size: tuple[int, int] = (256, 256)
-    one_hot: bool = False
-    leave_out: str | os.PathLike[str] | None = None
+    preprocessing: Preprocessing = dataclasses.field(default_factory=Preprocessing)
+    value_range: Mapping[str, Range] | None = None
+    exclude: str | os.PathLike[str] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,28 +66,28 @@ class _Opening:
     dataset: str
     data_dir: str | None
     task: str
-    size: tuple[int, int]
-    one_hot: bool
-    leave_out: str | None
+    preprocessing: Preprocessing
+    value_range: tuple[tuple[str, Range], ...]
+    exclude: str | None
     names_sha256: str = ""  # of what was found where the preparation was started
 
-    def open(self) -> Mapping[str, Source]:
+    def open(self) -> Splits:
         return open_dataset(
             self.dataset,
             self.data_dir,
-            size=self.size,
+            preprocessing=self.preprocessing,
             task=self.task,
-            one_hot=self.one_hot,
-            leave_out=self.leave_out,
+            value_range=dict(self.value_range),
+            exclude=self.exclude,
         )
 
-    def metadata(self, sources: Mapping[str, Source]) -> dict[str, Any]:
-        """Returns what `records.splits` needs to know beside the pictures; without sources, what was asked for."""
-        values: dict[str, Any] = {"task": self.task, "size": self.size}
-        if sources:
-            values["sides"] = [side.to_json() for side in next(iter(sources.values())).sides]
-            values["names"] = {split: source.names for split, source in sources.items()}
-        return dict(json.loads(json.dumps(values)))  # as it will be read, to compare with
+    def metadata(self, splits: Splits) -> dict[str, Any]:
+        """Returns what `records.load` needs to know beside the images; without splits, what was asked for."""
+        from pipelines import records
+
+        info = DATASETS.get(self.dataset)
+        made_for_size = self.task != "pairs" or (info is not None and info.made_for_size)
+        return records.metadata(splits, self.preprocessing, self.task, made_for_size=made_for_size)
 
 
 class Pix2pix(tfds.core.GeneratorBasedBuilder):
@@ -150,8 +105,11 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
         >>> Pix2pix(config=config, data_dir="prepared").download_and_prepare(file_format="array_record")
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES = {
+        "1.0.0": "First release.",
+        "2.0.0": "The files behind each pair are noted, values of any type are kept, sizes are checked.",
+    }
     BUILDER_CONFIGS = [PairsConfig(name=name, description=text) for name, text in available().items()]
     code_path = None  # TFDS looks for checksums there, with a package that it doesn't declare; ours lie elsewhere
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
@@ -169,22 +127,24 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
         from pipelines import records
 
         dataset = self.opening().dataset
-        sides, one_picture = (RGB, RGB), False  # named data sets aren't opened for this: they may have to be downloaded
-        if dataset not in available():
-            source = next(iter(self.opening().open().values()))
-            sides, one_picture = source.sides, records.is_one_picture(source)
+        sides, one_image = (RGB, RGB), False
+        if info := DATASETS.get(dataset):
+            sides = info.sides  # it isn't opened for this: it may have to be downloaded
+        else:
+            source = self.opening().open()["train"]
+            sides, one_image = source.sides, is_one_image(source)
         features = {"a": records.feature(sides[0]), "name": tfds.features.Text()}
-        if not one_picture:
+        if not one_image:
             features["b"] = records.feature(sides[1])
         return tfds.core.DatasetInfo(
             builder=self,
-            description="Pairs of pictures for image-to-image translation: `a` is side A, `b` side B"
-            + (", which is the same picture and isn't stored again." if one_picture else "."),
+            description="Pairs of images for image-to-image translation: `a` is side A, `b` side B"
+            + (", which is the same image and isn't stored again." if one_image else "."),
             features=tfds.features.FeaturesDict(features),
-            supervised_keys=None if one_picture else ("a", "b"),
-            homepage=_HOMEPAGES.get(dataset, "https://phillipi.github.io/pix2pix/"),
-            citation="\n\n".join([_PAPER, *filter(None, [_ORIGINS.get(dataset)])]),
-            license=_LICENCES.get(dataset),
+            supervised_keys=None if one_image else ("a", "b"),
+            homepage=(info or DATASETS["facades"]).homepage,
+            citation="\n\n".join(filter(None, [PAPER, info.citation if info else ""])),
+            license=licence(dataset),
             metadata=tfds.core.MetadataDict(),
             # A record's place is its pair's index, so that `records.Prepared` finds pair k without a table.
             disable_shuffling=True,
@@ -196,9 +156,9 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
             dataset=config.name if config.folder is None else os.fspath(config.folder),
             data_dir=self._source_dir or data_dir,
             task=config.task,
-            size=config.size,
-            one_hot=config.one_hot,
-            leave_out=None if config.leave_out is None else os.fspath(config.leave_out),
+            preprocessing=config.preprocessing,
+            value_range=tuple(sorted((config.value_range or {}).items())),
+            exclude=None if config.exclude is None else os.fspath(config.exclude),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
@@ -222,8 +182,8 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
         # TFDS sorts by key, in a thousand heaps, each of which has a stretch of all 128-bit numbers and is read whole.
         # Keys 0, 1, 2, ... would all come into the first heap.
         stretch = 2**128 // count
-        for index, pictures in enumerate(pairs.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()):
-            yield index * stretch, {**pictures, "name": source.names[index]}
+        for index, images in enumerate(pairs.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()):
+            yield index * stretch, {**images, "name": os.fsencode(source.names[index])}
 
 
 def _by_hand(dl_manager: tfds.download.DownloadManager, dataset: str) -> str | None:
@@ -232,21 +192,18 @@ def _by_hand(dl_manager: tfds.download.DownloadManager, dataset: str) -> str | N
         folder = dl_manager.manual_dir / dataset
     except AssertionError:  # there is no such folder, or nothing in it
         return None
-    return os.fspath(folder) if dataset in available() and folder.is_dir() else None
+    return os.fspath(folder) if dataset in DATASETS and folder.is_dir() else None
 
 
-def _check(sources: Mapping[str, Source]) -> None:
-    faults = list(dict.fromkeys(line for source in sources.values() for line in source.faults()))
-    if faults:
-        more = f"\n  and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
+def _check(splits: Splits) -> None:
+    if faults := list(dict.fromkeys(fault for source in splits.values() for fault in faults_of(source))):
         raise DatasetError(
-            f"{len(faults)} file{'s' * (len(faults) > 1)} can't be used:\n  "
-            + "\n  ".join(faults[:_FAULTS_SHOWN])
-            + more
+            f"{len(faults)} file{'s' * (len(faults) > 1)} can't be used:{group_faults(faults)}\n"
+            "Correct them, or name them in a list of files to `exclude`."
         )
 
 
-def _names_sha256(sources: Mapping[str, Source]) -> str:
+def _names_sha256(sources: Splits) -> str:
     return hashlib.sha256(repr([(split, source.names) for split, source in sources.items()]).encode()).hexdigest()
 
 
@@ -262,16 +219,16 @@ def _beam_example(index: int, opening: _Opening, split: str) -> tuple[int, dict[
     """Runs on a worker, which has nothing but these arguments and the files."""
     import tensorflow as tf
 
-    from pipelines.decode import ERRORS
+    from pipelines.sources import ERRORS
 
     names, encode = _opened_by_worker(opening)[split]
     try:
-        pictures = encode(tf.constant(index, tf.int64))
+        images = encode(tf.constant(index, tf.int64))
     except ERRORS as error:
         raise DatasetError(
             f"The pair {names[index]!r} of {opening.dataset} ({split}) can't be read: {error}"
         ) from error
-    return index, {**{side: picture.numpy() for side, picture in pictures.items()}, "name": names[index]}
+    return index, {**{side: image.numpy() for side, image in images.items()}, "name": os.fsencode(names[index])}
 
 
 @functools.lru_cache(maxsize=1)

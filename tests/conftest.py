@@ -10,6 +10,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 # What is prepared and remembered must not come from, or go to, the user's own cache.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="tfpix2pix-tests-")
+os.environ.pop("PIX2PIX_CACHE", None)
 
 from collections.abc import Callable
 from pathlib import Path

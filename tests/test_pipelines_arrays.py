@@ -8,12 +8,19 @@ import pytest
 import tifffile
 
 from pipelines import arrays
-from pipelines.spec import Encoding
 
 
 def npy(header, data=bytes(48)):
     text = header.encode() + b" " * (-(len(header) + 11) % 64) + b"\n"
     return b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text + data
+
+
+def read(data):
+    return arrays.read(io.BytesIO(data)) if arrays.is_array(io.BytesIO(data)) else refuse()
+
+
+def refuse():
+    raise ValueError("no array")
 
 
 def head(shape="(4, 4, 3)", dtype="'|u1'"):
@@ -42,7 +49,7 @@ class Payload:
 
 
 def test_the_layout_of_these_files_is_numpys():
-    np.testing.assert_array_equal(arrays.from_bytes(npy(head(), bytes(range(48)))).ravel(), range(48))
+    np.testing.assert_array_equal(read(npy(head(), bytes(range(48)))).ravel(), range(48))
 
 
 @pytest.mark.parametrize(
@@ -60,17 +67,18 @@ def test_the_layout_of_these_files_is_numpys():
         (npy(head("(" * 3000)), "not an NPY file"),
         (npy(head("-" * 9000 + "4")), "not an NPY file"),
         (npy(head(dtype="'nonsense'")), "not an NPY file"),
-        (npy(head(dtype="'<f8'"), bytes(384)), "type float64"),
+        (npy(head(dtype="'<f8'"), bytes(300)), "cut off"),
+        (npy(head(dtype="'<c8'"), bytes(384)), "type complex64"),
         (npy(head(dtype="[('a', '|u1')]")), "type"),
         (b"\x93NUMPY\x09\0", "not an NPY file"),
         (b"\x93NUMPY", "not an NPY file"),
-        (b"", "not a TIFF file"),
+        (b"", "no array"),
         (b"II*\0\xff\xff\xff\xff", "not a TIFF file"),
     ],
 )
 def test_broken_files_are_refused_before_they_cost_memory(data, said):
     with pytest.raises(ValueError, match=said):
-        arrays.from_bytes(data)
+        read(data)
 
 
 @pytest.mark.parametrize("dtype", ["'|O'", "[('a', 'O')]"])
@@ -80,29 +88,29 @@ def test_a_pickle_is_refused_unread(tmp_path, monkeypatch, dtype):
     np.save(file, np.array([Payload()], object), allow_pickle=True)
     for data in (file.getvalue(), npy(head("(1,)", dtype), file.getvalue()[-60:])):
         with pytest.raises(ValueError, match="pickle"):
-            arrays.from_bytes(data)
+            read(data)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_tiff_declares_is_looked_at_before_it_is_decoded():
     grey = np.zeros((16, 16), np.uint8)
     with pytest.raises(ValueError, match="megapixels"):
-        arrays.from_bytes(with_tag(tiff(grey), 257, 400_000_000))
-    with pytest.raises(ValueError, match="type float64"):
-        arrays.from_bytes(tiff(grey.astype(np.float64)))
+        read(with_tag(tiff(grey), 257, 400_000_000))
+    with pytest.raises(ValueError, match="type complex64"):
+        read(tiff(grey.astype(np.complex64)))
     with pytest.raises(ValueError, match="100000000 strips or tiles"):
-        arrays.from_bytes(with_tag(bytearray(with_tag(tiff(grey, rowsperstrip=1), 256, 1)), 257, 100_000_000))
+        read(with_tag(bytearray(with_tag(tiff(grey, rowsperstrip=1), 256, 1)), 257, 100_000_000))
     with pytest.raises(ValueError, match="bytes in a file of"):
-        arrays.from_bytes(with_tag(tiff(grey), 279, 2**31))
+        read(with_tag(tiff(grey), 279, 2**31))
 
 
 @pytest.mark.parametrize("options", [{"tile": (16, 16)}, {"rowsperstrip": 4, "compression": "zlib"}])
 def test_a_tiff_that_lacks_strips_or_tiles_is_refused(options):
     values = np.arange(1024, dtype=np.uint8).reshape(32, 32)
     data = tiff(values, **options)
-    np.testing.assert_array_equal(arrays.from_bytes(bytes(data))[..., 0], values)
+    np.testing.assert_array_equal(read(bytes(data))[..., 0], values)
     with pytest.raises(ValueError, match="cut off"):
-        arrays.from_bytes(with_tag(data, 257, 3200))
+        read(with_tag(data, 257, 3200))
 
 
 @pytest.mark.parametrize("compression", [None, "zlib", "lzma", "packbits"])
@@ -110,23 +118,23 @@ def test_without_imagecodecs_a_strip_unpacks_to_no_more_than_its_share(monkeypat
     monkeypatch.setattr(arrays, "_HAS_CODECS", False)
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
     data = tiff(values, compression=compression, rowsperstrip=5)
-    np.testing.assert_array_equal(arrays.from_bytes(bytes(data))[..., 0], values)
+    np.testing.assert_array_equal(read(bytes(data))[..., 0], values)
     if compression == "zlib":
         data = tiff(values, compression="zlib")
         place = len(data)
         bomb = with_tag(bytearray(with_tag(data, 273, place)), 279, 1039) + zlib.compress(bytes(2**20), 9)
         with pytest.raises(ValueError, match="more than its share"):
-            arrays.from_bytes(bomb)
+            read(bomb)
 
 
 def test_without_imagecodecs_other_compressions_say_what_to_install(monkeypatch):
     data = tiff(np.zeros((16, 16), np.uint8), compression="lzw")
     monkeypatch.setattr(arrays, "_HAS_CODECS", False)
-    with pytest.raises(ValueError, match=r"pip install 'tfpix2pix\[tiff\]'"):
-        arrays.from_bytes(bytes(data))
+    with pytest.raises(ValueError, match="pip install imagecodecs"):
+        read(bytes(data))
 
 
 def test_a_tiff_that_is_cut_off_is_refused():
     data = bytes(tiff(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)))
     with pytest.raises(ValueError, match=r"can't be read|bytes in a file"):
-        arrays.read(data[:-2000], Encoding(channels=1))
+        read(data[:-2000])

@@ -1,4 +1,7 @@
 import itertools
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,13 +9,22 @@ import tensorflow as tf
 from PIL import Image
 
 import pipelines
-from pipelines import DatasetError, Preprocessing, encode
+from pipelines import DatasetError, Preprocessing, build, encode, ops
 from pipelines.build import evaluation_batches, training_batches
-from pipelines.datasets import folder
-from pipelines.sources import Drawn
+from pipelines.sources import Generated
 from pipelines.spec import RGB, Encoding
 
+ROOT = Path(__file__).resolve().parent.parent
 SMALL = Preprocessing(32, 32)
+ONE_HOT = Preprocessing(32, 32, one_hot=True)
+GOLDEN_INDICES = [4, 0, 2, 9, 1, 3, 5, 8, 6, 7, 9, 3, 5, 1, 0, 7, 8, 4, 2, 6]
+GOLDEN_OFFSETS = [(6, 29), (13, 21), (27, 11), (23, 1), (7, 30), (9, 2), (25, 10), (27, 0)]
+GOLDEN_FLIPS = [False, True, False, False, True, True, True, False]
+GOLDEN_MASK = [0.22180259, 0.65521872]
+
+
+def open_folder(root):
+    return pipelines.open_dataset(str(root), preprocessing=SMALL)
 
 
 def numbered_source(count=10, size=40):
@@ -24,7 +36,21 @@ def numbered_source(count=10, size=40):
         image[..., 2] = index * 20
         return image, image.copy()
 
-    return Drawn(draw, [f"pair{i}" for i in range(count)])
+    return Generated(draw, [f"pair{i}" for i in range(count)])
+
+
+class Uncached:
+    """A source of one's own: three members are all that it takes."""
+
+    names = tuple(f"pair{i}" for i in range(10))
+    sides = (RGB, RGB)
+
+    def __init__(self, draw):
+        self._draw = draw
+
+    def load(self, index):
+        pair = tf.numpy_function(lambda number: self._draw(int(number)), [index], (tf.uint8, tf.uint8), stateful=False)
+        return tuple(tf.ensure_shape(side, (None, None, 3)) for side in pair)
 
 
 def take(dataset, count):
@@ -32,7 +58,7 @@ def take(dataset, count):
 
 
 def test_batch_contract(pairs_folder):
-    source = folder.splits(pairs_folder)["train"]
+    source = open_folder(pairs_folder)["train"]
     batch = take(training_batches(source, SMALL, batch_size=3, seed=0), 1)[0]
     assert set(batch) == {"input", "target", "name"}
     for side in ("input", "target"):
@@ -68,23 +94,23 @@ def test_both_sides_are_jittered_alike_and_differently_each_time():
     assert len({batch["input"].tobytes() for batch in batches}) > 10
 
 
-def test_without_jitter_and_mirror_training_sees_the_plain_picture():
-    plain = Preprocessing(40, 40, jitter=0, mirror=False)
+def test_without_jitter_and_flips_training_sees_the_plain_image():
+    plain = Preprocessing(40, 40, jitter=0, flip=False)
     batch = take(training_batches(numbered_source(1), plain, batch_size=1, seed=0), 1)[0]
     side_a, _ = numbered_source(1)._draw(0)
     np.testing.assert_array_equal(encode.to_image(batch["input"][0], RGB), side_a)
 
 
-def test_mirroring_can_be_turned_off():
-    # Columns are bright on the left half of every unmirrored picture.
-    kept = take(training_batches(numbered_source(), Preprocessing(32, 32, mirror=False), batch_size=1, seed=0), 30)
+def test_flipping_can_be_turned_off():
+    # Columns are bright on the left half of every image that is not flipped.
+    kept = take(training_batches(numbered_source(), Preprocessing(32, 32, flip=False), batch_size=1, seed=0), 30)
     assert all(b["input"][0, 10, 1, 0] > b["input"][0, 10, -2, 0] for b in kept)
     mixed = take(training_batches(numbered_source(), SMALL, batch_size=1, seed=0), 30)
     assert 5 < sum(b["input"][0, 10, 1, 0] > b["input"][0, 10, -2, 0] for b in mixed) < 25
 
 
 def test_direction_swaps_the_sides(pairs_folder):
-    source = folder.splits(pairs_folder)["val"]
+    source = open_folder(pairs_folder)["val"]
     a_to_b, b_to_a = (
         take(evaluation_batches(source, Preprocessing(32, 32, direction=direction)), 1)[0]
         for direction in ("AtoB", "BtoA")
@@ -127,7 +153,7 @@ def test_drawn_pairs_are_drawn_once():
         calls.append(index)
         return np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)
 
-    source = Drawn(draw, ["a", "b"])
+    source = Generated(draw, ["a", "b"])
     for _ in range(3):
         take(evaluation_batches(source, Preprocessing(8, 8)), 2)
     assert sorted(calls) == [0, 1]
@@ -136,7 +162,7 @@ def test_drawn_pairs_are_drawn_once():
 
 @pytest.mark.parametrize("stop", [25, None])
 def test_pairs_kept_in_memory_give_the_same_stream(pairs_folder, stop):
-    source = folder.splits(pairs_folder)["train"]
+    source = open_folder(pairs_folder)["train"]
     plain, kept = (
         take(training_batches(source, SMALL, batch_size=1, seed=3, start=2, stop=stop, memory=memory), 20)
         for memory in (0, 2**20)
@@ -149,13 +175,9 @@ def test_pairs_kept_in_memory_give_the_same_stream(pairs_folder, stop):
 def test_kept_pairs_are_loaded_once_and_only_if_they_fit():
     calls = []
 
-    class Counted(Drawn):
-        def _pair(self, index):
-            calls.append(int(index))
-            return super()._pair(index)
-
     def source():
-        return Counted(numbered_source()._draw, [f"pair{i}" for i in range(10)])
+        draw = numbered_source()._draw
+        return Uncached(lambda index: calls.append(index) or draw(index))
 
     fits = 2 * 10 * 36 * 36 * 3  # two sides of ten pairs, enlarged
     take(training_batches(source(), SMALL, batch_size=1, seed=0, memory=fits), 30)
@@ -170,8 +192,8 @@ def test_kept_pairs_are_loaded_once_and_only_if_they_fit():
 
 def test_colours_are_learned_from_lightness(rng):
     picture = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    source = Drawn(lambda index: (picture, picture), ["a"], (Encoding("lightness"), Encoding("chroma")))
-    plain = Preprocessing(40, 40, jitter=0, mirror=False)
+    source = Generated(lambda index: (picture, picture), ["a"], (Encoding("lightness"), Encoding("chroma")))
+    plain = Preprocessing(40, 40, jitter=0, flip=False)
     batch = take(training_batches(source, plain, batch_size=1, seed=0), 1)[0]
     assert batch["input"].shape == (1, 40, 40, 1)
     assert batch["target"].shape == (1, 40, 40, 2)
@@ -187,7 +209,7 @@ def test_one_hot_labels_stay_one_hot_through_jitter():
         labels[25:, :] = palette[2]
         return labels, labels.copy()
 
-    source = Drawn(draw, ["a"], (Encoding(palette=palette), RGB))
+    source = Generated(draw, ["a"], (Encoding(palette=palette), RGB))
     for batch in take(training_batches(source, Preprocessing(32, 32, one_hot=True), batch_size=2, seed=0), 5):
         assert batch["input"].shape == (2, 32, 32, 3)
         assert set(np.unique(batch["input"])) == {-1.0, 1.0}
@@ -195,10 +217,10 @@ def test_one_hot_labels_stay_one_hot_through_jitter():
         assert batch["target"].shape == (2, 32, 32, 3)
 
 
-@pytest.mark.parametrize("hole", ["centre", "random"])
-def test_only_the_input_has_a_hole(hole):
+@pytest.mark.parametrize("mask", ["centre", "random"])
+def test_only_the_input_is_masked(mask):
     source = numbered_source()
-    preprocessing = Preprocessing(32, 32, hole=hole)
+    preprocessing = Preprocessing(32, 32, mask=mask)
     batches = take(training_batches(source, preprocessing, batch_size=1, seed=0), 12)
     places = set()
     for batch in batches:
@@ -207,7 +229,7 @@ def test_only_the_input_has_a_hole(hole):
         assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (16, 16)
         assert (batch["input"][0][changed] == 0).all()
         places.add((rows[0], columns[0]))
-    assert places == {(8, 8)} if hole == "centre" else len(places) > 6
+    assert places == {(8, 8)} if mask == "centre" else len(places) > 6
     again = take(evaluation_batches(source, preprocessing), 3)
     for one, other in zip(
         again, take(evaluation_batches(source, preprocessing, batch_size=3), 1)[0]["input"], strict=True
@@ -218,7 +240,7 @@ def test_only_the_input_has_a_hole(hole):
 def test_sixteen_bit_pictures_are_not_rounded_to_eight(tmp_path, rng):
     values = rng.integers(0, 65536, (8, 16, 1), dtype=np.uint16)
     (tmp_path / "1.png").write_bytes(tf.io.encode_png(values).numpy())
-    source = folder.splits(tmp_path)["train"]
+    source = open_folder(tmp_path)["train"]
     assert source.sides[0] == Encoding(channels=1, dtype="uint16")
     batch = take(evaluation_batches(source, Preprocessing(8, 8)), 1)[0]
     np.testing.assert_array_equal(encode.to_image(batch["input"], source.sides[0])[0], values[:, :8])
@@ -233,10 +255,62 @@ def test_palettes_are_found_in_label_maps(tmp_path, rng, write_picture):
         Image.fromarray(labels).save(tmp_path / "B" / f"{number}.png")
         (tmp_path / "A").mkdir(exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(tmp_path / "A" / f"{number}.png")
-    sources = pipelines.open_dataset(str(tmp_path), one_hot=True)
+    sources = pipelines.open_dataset(str(tmp_path), preprocessing=ONE_HOT)
     assert sources["train"].sides[0].palette == ()
     assert sources["train"].sides[1].palette == ((0, 0, 0), (10, 0, 7), (20, 0, 7))  # the first pair is for validation
     photos = tmp_path / "photos"
     write_picture(photos / "1.jpg")
-    with pytest.raises(DatasetError, match="--one-hot needs label maps"):
-        pipelines.open_dataset(str(photos), one_hot=True)
+    with pytest.raises(DatasetError, match="`one_hot` needs label maps"):
+        pipelines.open_dataset(str(photos), preprocessing=ONE_HOT)
+
+
+def test_golden_order_crops_and_flips():
+    """Another TensorFlow must not change a run without a word."""
+    indices = [int(ops.shuffled_index(tf.constant(k, tf.int64), 10, 3)) for k in range(20)]
+    numbers = [ops.jitter_numbers(tf.constant(k, tf.int64), 3, (286, 286), (256, 256)) for k in range(8)]
+    offsets = [tuple(offset.numpy().tolist()) for offset, _ in numbers]
+    assert sorted(indices[:10]) == sorted(indices[10:]) == list(range(10))
+    assert indices == GOLDEN_INDICES
+    assert offsets == GOLDEN_OFFSETS
+    assert [bool(flipped) for _, flipped in numbers] == GOLDEN_FLIPS
+    place = ops.mask_place(tf.constant(5, tf.int64), 3).numpy()
+    np.testing.assert_allclose(place, GOLDEN_MASK, atol=1e-7)
+
+
+def test_one_image_on_both_sides_is_cached_once(rng):
+    image = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    source = Generated(lambda _: (image, image), ["a", "b"], (Encoding("lightness"), Encoding("chroma")))
+    source.one_image = True
+    plain = Preprocessing(40, 40, jitter=0, flip=False)
+    once = 2 * 40 * 40 * 3
+    assert build._bytes(source, plain) == once
+    for memory in (0, once):
+        batch = take(training_batches(source, plain, batch_size=1, seed=0, memory=memory), 1)[0]
+        assert (batch["input"].shape[-1], batch["target"].shape[-1]) == (1, 2)
+
+
+def test_caching_takes_the_memory_that_it_says(tmp_path):
+    """The peak was twice that: the pairs stood beside their stack."""
+    code = """
+import os, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import numpy as np, tensorflow as tf
+from pipelines import Preprocessing, build
+from pipelines.sources import Generated
+source = Generated(lambda i: (np.full((256, 256, 3), i, np.uint8),) * 2, [str(i) for i in range(4)])
+source._draw = lambda i: (np.full((256, 256, 3), i % 256, np.uint8),) * 2  # nothing else is to be kept
+how = Preprocessing(256, 256, jitter=0)
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+next(iter(build.training_batches(source, how, batch_size=1, seed=0, memory=2**30)))
+source.names = tuple(map(str, range(1200)))
+before, size = peak(), build._bytes(source, how)
+next(iter(build.training_batches(source, how, batch_size=1, seed=0, memory=2**30)))
+print(size, 1024 * (peak() - before))
+"""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("the peak is read from /proc, which this system lacks")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    size, grown = map(int, done.stdout.split())
+    assert size == 1200 * 2 * 256 * 256 * 3
+    assert grown < 1.3 * size

@@ -91,17 +91,50 @@ def test_json_round_trip(encoding):
 
 @pytest.mark.parametrize(
     "values",
-    [{"kind": "other"}, {"bits": 12}, {"channels": 0}, {"kind": "labels"}, {"kind": "chroma", "channels": 1}],
+    [{"kind": "other"}, {"dtype": "uint12"}, {"channels": 0}, {"kind": "labels"}, {"kind": "chroma", "channels": 1}],
 )
 def test_encodings_that_make_no_sense_are_refused(values):
     with pytest.raises(ValueError, match=r"No such|Labels need|made of RGB"):
         Encoding(**values)
 
 
-def test_any_picture_can_be_displayed():
+def test_any_image_can_be_displayed():
     grey = np.full((2, 2, 1), 7, np.uint8)
-    np.testing.assert_array_equal(encode.to_screen(grey), np.full((2, 2, 3), 7))
+    np.testing.assert_array_equal(encode.to_displayable(grey, Encoding(channels=1)), np.full((2, 2, 3), 7))
     deep = np.arange(8, dtype=np.uint16).reshape(1, 2, 4) * 256
-    np.testing.assert_array_equal(encode.to_screen(deep), [[[0, 1, 2], [4, 5, 6]]])
+    shown = encode.to_displayable(deep, Encoding(channels=4, dtype="uint16"))
+    np.testing.assert_array_equal(shown, [[[0, 1, 2], [4, 5, 6]]])
     two = np.full((1, 1, 2), 9, np.uint8)
-    np.testing.assert_array_equal(encode.to_screen(two), [[[9, 9, 0]]])
+    np.testing.assert_array_equal(encode.to_displayable(two, Encoding(channels=2)), [[[9, 9, 0]]])
+    heights = np.array([[[-500.0], [0.0], [1500.0], [9000.0]]], np.float32)
+    ranged = Encoding(channels=1, dtype="float32", value_range=(-500.0, 1500.0))
+    np.testing.assert_array_equal(encode.to_displayable(heights, ranged)[0, :, 0], [0, 64, 255, 255])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value_range", "values", "channels"),
+    [
+        ("int16", (-1000.0, 3000.0), [-1000, -999, 0, 1000, 3000], [-1, -0.9995, -0.5, 0, 1]),
+        ("float32", (0.0, 10.0), [0, 2.5, 5, 10], [-1, -0.5, 0, 1]),
+        ("uint32", (0.0, 4e9), [0, 1_000_000_000, 4_000_000_000], [-1, -0.5, 1]),
+        ("uint8", (0.0, 1.0), [0, 1], [-1, 1]),
+        ("uint16", (0.0, 4095.0), [0, 4095], [-1, 1]),
+    ],
+)
+def test_a_value_range_decides_what_the_network_sees_and_units_come_back(dtype, value_range, values, channels):
+    encoding = Encoding(channels=1, dtype=dtype, value_range=value_range)
+    image = np.array(values, dtype)[None, :, None]
+    seen = encode.to_network(tf.constant(image), encoding)
+    np.testing.assert_allclose(seen[0, :, 0], channels, atol=1e-6)
+    written = encode.to_image(seen, encoding).numpy()
+    assert written.dtype == dtype
+    np.testing.assert_array_equal(written, image)
+    beyond = encode.to_image(tf.constant([[[-1.5], [1.5]]]), encoding).numpy().ravel()
+    np.testing.assert_array_equal(beyond, np.array(value_range).astype(dtype))
+
+
+def test_what_version_0_1_wrote_is_read():
+    old = {"kind": "image", "channels": 1, "bits": 16, "palette": [], "classes": []}
+    assert Encoding.from_json(old) == Encoding(channels=1, dtype="uint16")
+    new = Encoding(channels=1, dtype="int16", value_range=(-5.0, 5.0), palette=((1,), (2,)), classes=("a", "b"))
+    assert Encoding.from_json(new.to_json()) == new

@@ -21,8 +21,8 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 def on_white(file):
     """What a person sees: upright, opaque, RGB. Independent of the package."""
-    with Image.open(file) as image:
-        image = ImageOps.exif_transpose(image)
+    with Image.open(file) as opened:
+        image = ImageOps.exif_transpose(opened)
         if image.has_transparency_data:
             rgba = np.asarray(image.convert("RGBA"), np.float64)
             alpha = rgba[..., 3:] / 255
@@ -289,7 +289,7 @@ def test_sixteen_grey_bits_and_their_clear_value(tmp_path, rng):
 def test_several_images_in_one_file_are_refused_with_their_number(tmp_path, form):
     frames = [Image.fromarray(np.roll(STEPS, 5 * shift, axis=1)) for shift in range(3)]
     frames[0].save(tmp_path / "1.image", form, save_all=True, append_images=frames[1:])
-    with pytest.raises(images.ImageError, match="3 (frames|images)"):
+    with pytest.raises(images.ImageError, match=r"3 (frames|images)"):
         images.read(tmp_path / "1.image")
 
 

@@ -121,6 +121,7 @@ def test_what_no_run_wants_any_more_is_evicted_after_30_days(words, in_use):
     after = prepare_elsewhere()
     assert len(after - before) == 1
     assert before - after == (set() if in_use else old)  # what is wanted stays, however old it is
+    assert all(time.time() - file.stat().st_mtime < 60 for file in after - old)  # and counts as used now
 
 
 def test_bad_sources_are_faults_and_all_others_are_made(words):

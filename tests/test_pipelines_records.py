@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import os
 import shutil
 import sys
 
@@ -9,7 +11,8 @@ from PIL import Image
 
 from pipelines import DatasetError, Preprocessing, open_dataset, prepare_tfds, records
 from pipelines.build import training_batches
-from pipelines.datasets import folder, synthetic
+from pipelines.catalog import DATASETS
+from pipelines.spec import Fault, Original, is_one_image
 from pipelines.tfds_builder import PairsConfig
 
 pytest.importorskip("array_record.python.array_record_module")
@@ -22,7 +25,7 @@ def cache(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A folder of 20 side-by-side pictures: 18 to train on, 2 to look at."""
+    """A folder of 20 side-by-side images."""
     rng = np.random.default_rng(0)
     folder_of_pairs = tmp_path_factory.mktemp("files")
     for number in range(20):
@@ -41,8 +44,12 @@ def written(tmp_path_factory, files):
 
 @pytest.fixture
 def root(written, tmp_path):
-    """A copy that may be damaged."""
-    return shutil.copytree(written, tmp_path / "pairs" / "1.0.0")
+    """A copy that may be corrupted."""
+    return shutil.copytree(written, tmp_path / "pairs" / "2.0.0")
+
+
+def load(root, task="pairs", **preprocessing):
+    return records.load(root, Preprocessing(**preprocessing), task)
 
 
 def pictures(source):
@@ -55,7 +62,7 @@ def shard(root, split):
 
 
 def test_names_sides_and_pictures_are_those_of_the_files(written, files):
-    sources, prepared = folder.splits(files), records.splits(written)
+    sources, prepared = open_dataset(str(files)), load(written)
     assert list(prepared) == list(sources)
     for split, source in sources.items():
         assert prepared[split].names == source.names
@@ -67,7 +74,7 @@ def test_names_sides_and_pictures_are_those_of_the_files(written, files):
 def test_training_on_records_is_training_on_the_files(written, files):
     streams = [
         training_batches(splits["train"], Preprocessing(16, 16), batch_size=3, seed=5, start=7, stop=43)
-        for splits in (folder.splits(files), records.splits(written))
+        for splits in (open_dataset(str(files)), load(written))
     ]
     count = 0
     for theirs, ours in zip(*streams, strict=True):
@@ -77,54 +84,134 @@ def test_training_on_records_is_training_on_the_files(written, files):
 
 
 def test_many_threads_read_at_once(written, files):
-    wanted = pictures(folder.splits(files)["train"])
-    source = records.splits(written)["train"]
-    numbers = tf.data.Dataset.range(600).map(lambda number: number * 7 % 18)
+    wanted = pictures(open_dataset(str(files))["train"])
+    source = load(written)["train"]
+    numbers = tf.data.Dataset.range(600).map(lambda number: number * 7 % len(wanted))
     for index, picture in numbers.map(lambda index: (index, source.load(index)[0]), 16).as_numpy_iterator():
         np.testing.assert_array_equal(picture, wanted[index][0])
 
 
 def test_palettes_survive(tmp_path, monkeypatch):
-    monkeypatch.setattr(synthetic, "COUNTS", {"train": 1, "val": 1})
+    info = dataclasses.replace(DATASETS["synthetic"], counts={"train": 1, "val": 1})
+    monkeypatch.setitem(DATASETS, "synthetic", info)
     root = prepare_tfds.prepare(prepare_tfds.config_of("synthetic"), tmp_path)
-    sides = records.splits(root)["train"].sides
+    sides = load(root)["train"].sides
     assert sides == open_dataset("synthetic")["train"].sides
     assert sides[1].classes[1] == "facade"
 
 
+def photos(tmp_path, write_picture, task, **preprocessing):
+    """Photos, prepared for a task."""
+    for number in range(4):
+        write_picture(tmp_path / "photos" / f"{number}.jpg", 96, 64)
+    config = PairsConfig(
+        name=task, folder=tmp_path / "photos", task=task, preprocessing=Preprocessing(32, 32, **preprocessing)
+    )
+    return prepare_tfds.prepare(config, tmp_path / "out")
+
+
 def test_photos_are_both_sides(tmp_path, write_picture):
-    for number in range(2):
-        write_picture(tmp_path / "photos" / f"{number}.jpg")
-    config = PairsConfig(name="photos", folder=tmp_path / "photos", task="colorization", size=(32, 32))
-    root = prepare_tfds.prepare(config, tmp_path)
-    source = records.splits(root, "colorization", (32, 32))["train"]
+    source = load(photos(tmp_path, write_picture, "colorization"), "colorization", height=32, width=32)["train"]
     assert [side.kind for side in source.sides] == ["lightness", "chroma"]
+    assert is_one_image(source)
     side_a, side_b = source.load(tf.constant(0, tf.int64))
     assert side_a is side_b
-    assert side_a.shape == (32, 64, 3)
-    with pytest.raises(DatasetError, match="was prepared with --task=colorization, and --task=pairs is wanted"):
-        records.splits(root)
-    with pytest.raises(DatasetError, match="was prepared for 32x32 px, and 64x32 px are wanted"):
-        records.splits(root, "colorization", (64, 32))
+    assert side_a.shape == (36, 54, 3)
 
 
-def test_damaged_files_are_named(root):
-    source = records.splits(root)
+def test_what_was_shrunk_is_refused_where_it_is_wanted_larger(tmp_path, write_picture):
+    root = photos(tmp_path, write_picture, "inpainting")
+    for wanted in ((32, 32), (24, 32), (16, 16)):
+        load(root, "inpainting", height=wanted[0], width=wanted[1], resize="crop")
+    with pytest.raises(DatasetError, match="was prepared for the task inpainting, not pairs"):
+        load(root)
+    with pytest.raises(DatasetError, match=r"for 32x32 px, jitter 30, stretch, and 64x32 px, jitter 30, stretch is w"):
+        load(root, "inpainting", height=64, width=32)
+    with pytest.raises(DatasetError, match=r"jitter 60, stretch is wanted\. Prepare it again"):
+        load(root, "inpainting", height=32, width=32, jitter=60)
+
+
+def test_drawings_of_edges_are_refused_unless_they_stay_as_they_are(tmp_path, write_picture):
+    pytest.importorskip("skimage", reason="edges are drawn with scikit-image, of the extra `edges`")
+    root = photos(tmp_path, write_picture, "edges", jitter=0)
+    assert load(root, "edges", height=32, width=32, jitter=0)["train"].sides[0].channels == 1
+    for other in ({"height": 16}, {"jitter": 30}, {"resize": "crop"}):
+        with pytest.raises(DatasetError, match="was prepared for 32x32 px, jitter 0, stretch"):
+            load(root, "edges", **{"height": 32, "width": 32, "jitter": 0, **other})
+
+
+def test_a_named_data_set_that_is_drawn_for_a_size_is_refused_where_it_is_wanted_larger(tmp_path, monkeypatch):
+    info = dataclasses.replace(DATASETS["synthetic"], counts={"train": 1, "val": 1})
+    monkeypatch.setitem(DATASETS, "synthetic", info)
+    root = prepare_tfds.prepare(prepare_tfds.config_of("synthetic"), tmp_path)
+    load(root, height=128, width=128)
+    with pytest.raises(DatasetError, match=r"for 256x256 px.* and 512x512 px"):
+        load(root, height=512, width=512)
+
+
+def test_pairs_as_they_are_in_files_do_for_every_size(written):
+    assert load(written, height=512, width=300, jitter=0, resize="pad")["train"].load(0)[0].shape == (16, 16, 3)
+
+
+def test_the_files_behind_each_pair_are_known(written, files):
+    sources, prepared = open_dataset(str(files)), load(written)
+    for split, source in sources.items():
+        assert prepared[split].originals() == source.originals()
+    file = files / f"{prepared['train'].names[3]}.png"
+    assert prepared["train"].originals()[3] == (Original(str(file), file.stat().st_size),)
+    assert prepared.notes == sources.notes
+
+
+def test_pairs_are_excluded_by_the_users_own_paths(written, files, tmp_path):
+    everything = open_dataset(str(written))["train"]
+    excluded = [everything.names[index] for index in (0, 5)]
+    (tmp_path / "list.txt").write_text("".join(f"{files / name}.png\n" for name in excluded))
+    source = open_dataset(str(written), exclude=tmp_path / "list.txt")["train"]
+    kept = [name for name in everything.names if name not in excluded]
+    assert list(source.names) == kept
+    assert source.originals() == [(original,) for (original,) in everything.originals() if stem(original) in kept]
+    wanted = pictures(open_dataset(str(files), exclude=tmp_path / "list.txt")["train"])
+    np.testing.assert_array_equal(pictures(source), wanted)
+    assert source.faults() == []
+    (tmp_path / "list.txt").write_text(f"{files / 'nothing.png'}\n")
+    with pytest.raises(DatasetError, match="name no file"):
+        open_dataset(str(written), exclude=tmp_path / "list.txt")
+
+
+def stem(original):
+    return os.path.splitext(os.path.basename(original.path))[0]  # noqa: PTH119, PTH122
+
+
+def test_corrupt_files_are_faults(root):
+    source = load(root)
     whole = shard(root, "train").read_bytes()
     shard(root, "train").write_bytes(whole[: len(whole) // 2])
     shard(root, "val").unlink()
-    (cut,) = source["train"].faults()
-    assert cut == f"{root}/pix2pix-train.array_record-00000-of-00001: broken or cut off (0 of its 18 records are there)"
-    (missing,) = source["val"].faults()
-    assert missing.endswith("pix2pix-val.array_record-00000-of-00001: missing")
+    count = len(source["train"].names)
+    assert source["train"].faults() == [
+        Fault(
+            root / "pix2pix-train.array_record-00000-of-00001",
+            f"corrupt or cut off (0 of its {count} records are there)",
+        )
+    ]
+    assert source["val"].faults() == [Fault(root / "pix2pix-val.array_record-00000-of-00001", "missing")]
 
 
-def test_a_damaged_record_is_an_error_that_names_the_pair(root):
+def test_records_of_version_0_1_are_refused_with_the_way_out(root):
+    metadata = json.loads((root / "metadata.json").read_text())
+    sides = [{"kind": "image", "channels": 3, "bits": 8, "palette": [], "classes": []}] * 2
+    old = {"task": "pairs", "size": [256, 256], "sides": sides, "names": metadata["names"]}
+    (root / "metadata.json").write_text(json.dumps(old))
+    with pytest.raises(DatasetError, match=r"by another version of this package. Prepare it again with `pipelines"):
+        load(root)
+
+
+def test_a_corrupt_record_is_an_error_that_names_the_pair(root):
     data = bytearray(shard(root, "train").read_bytes())
     data[data.index(b"IHDR") :] = bytes(len(data) - data.index(b"IHDR"))
-    source = records.splits(root)["train"]
+    source = load(root)["train"]
     shard(root, "train").write_bytes(data)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="the record of pair '01' can't be read"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"the record of pair '{source.names[0]}' can't be read"):
         next(iter(tf.data.Dataset.range(1).map(source.load)))
 
 
@@ -132,33 +219,41 @@ def test_records_without_random_access_are_refused(tmp_path, files):
     config = PairsConfig(name="pairs", folder=files)
     root = prepare_tfds.prepare(config, tmp_path / "out", file_format="tfrecord")
     with pytest.raises(DatasetError, match="holds tfrecord files, and training needs array_record"):
-        records.splits(root)
+        load(root)
 
 
-@pytest.mark.parametrize("content", [None, "{}", '{"names": 1}', '{"task": "pairs", "size": 3, "names": {}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "{}",
+        '{"format": 2, "names": 1}',
+        '{"format": 2, "task": "pairs", "made_for": 3, "names": {}, "sides": []}',
+    ],
+)
 def test_records_of_other_programs_are_refused(root, content):
     (root / "metadata.json").unlink()
     if content is not None:
         (root / "metadata.json").write_text(content)
     with pytest.raises(DatasetError, match="was prepared by another program"):
-        records.splits(root)
+        load(root)
 
 
 def test_names_that_are_not_as_many_as_the_records_are_refused(root):
     metadata = json.loads((root / "metadata.json").read_text())
     metadata["names"]["train"].pop()
     (root / "metadata.json").write_text(json.dumps(metadata))
-    with pytest.raises(DatasetError, match="holds 18 train pairs, and 17 names"):
-        records.splits(root)
+    with pytest.raises(DatasetError, match=r"holds (\d+) train pairs, and \d+ names"):
+        load(root)
 
 
-def test_a_damaged_description_is_an_error_that_names_it(root):
+def test_a_corrupt_description_is_an_error_that_names_it(root):
     (root / "dataset_info.json").write_text("{")
     with pytest.raises(DatasetError, match=r"dataset_info.json can't be read"):
-        records.splits(root)
+        load(root)
 
 
 def test_the_missing_package_is_named(root, monkeypatch):
     monkeypatch.setitem(sys.modules, "array_record.python.array_record_module", None)
     with pytest.raises(DatasetError, match="takes the package array_record, which can't be loaded"):
-        records.splits(root)
+        load(root)

@@ -50,7 +50,7 @@ def test_real_facades():
         pytest.skip("the real facades are not here (data/facades beside the project); they are not ours to ship")
     splits = pipelines.open_dataset("facades", FACADES)
     assert {split: len(source.names) for split, source in splits.items()} == {"train": 400, "val": 100}
-    preprocessing = Preprocessing(256, 256, direction="BtoA", jitter=0, mirror=False)
+    preprocessing = Preprocessing(256, 256, direction="BtoA", jitter=0, flip=False)
     labels = [
         batch["input"]
         for batch in pipelines.load("facades", "val", data_dir=FACADES, preprocessing=preprocessing).take(20)

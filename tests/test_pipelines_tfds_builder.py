@@ -1,4 +1,8 @@
+import dataclasses
+import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,14 +12,15 @@ from PIL import Image
 from tensorflow_datasets.core import shuffle
 
 from pipelines import DatasetError, available, open_dataset, prepare_tfds, tfds_builder
-from pipelines.datasets import folder, synthetic
+from pipelines.catalog import DATASETS
+from pipelines.spec import Preprocessing
 from pipelines.tfds_builder import PairsConfig, Pix2pix
 
 NO_CLOUD = {"try_download_gcs": False}
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
+def own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
@@ -31,7 +36,8 @@ def facades(tmp_path, write_picture):
 
 @pytest.fixture
 def few_drawings(monkeypatch):
-    monkeypatch.setattr(synthetic, "COUNTS", {"train": 3, "val": 2})
+    info = dataclasses.replace(DATASETS["synthetic"], counts={"train": 3, "val": 2})
+    monkeypatch.setitem(DATASETS, "synthetic", info)
 
 
 def downloads(**options):
@@ -52,7 +58,7 @@ def assert_same_pairs(datasets, sources):
         pictures = tf.data.Dataset.range(len(examples)).map(source.load).as_numpy_iterator()
         for example, pair in zip(examples, pictures, strict=True):
             for name, picture in zip("ab", pair, strict=True):
-                assert example[name].dtype == picture.dtype
+                assert example[name].dtype == (np.int64 if picture.dtype == np.uint32 else picture.dtype)
                 np.testing.assert_array_equal(example[name], picture)
 
 
@@ -73,7 +79,7 @@ def names(root):
 @pytest.mark.parametrize("name", available())
 def test_every_named_data_set_has_a_builder(tmp_path, name):
     builder = tfds.builder(f"pix2pix/{name}", data_dir=tmp_path)
-    assert builder.info.full_name == f"pix2pix/{name}/1.0.0"
+    assert builder.info.full_name == f"pix2pix/{name}/2.0.0"
     assert "isola2017image" in builder.info.citation
     assert builder.info.homepage.startswith("https://")
     assert builder.info.features["a"].dtype == np.uint8
@@ -101,18 +107,38 @@ def test_load_gives_drawn_pairs(tmp_path, few_drawings):
     assert_same_pairs(datasets, open_dataset("synthetic"))
 
 
-@pytest.mark.parametrize(("shape", "dtype", "ending"), [((6, 8), np.uint16, "png"), ((6, 8, 5), np.uint16, "npy")])
-def test_channels_and_bits_are_kept(tmp_path, rng, shape, dtype, ending):
+@pytest.mark.parametrize(
+    ("shape", "dtype", "ending"),
+    [
+        ((6, 8), np.uint16, "png"),
+        ((6, 8, 5), np.uint16, "npy"),
+        ((6, 8), np.int16, "npy"),
+        ((6, 8, 3), np.uint32, "npy"),
+        ((6, 8), np.int32, "npy"),
+        ((6, 8, 2), np.float32, "npy"),
+    ],
+)
+def test_channels_and_types_are_kept(tmp_path, rng, shape, dtype, ending):
     root = tmp_path / "deep"
     for number in range(3):
         for side in ("A", "B"):
             (root / side).mkdir(parents=True, exist_ok=True)
-            values = rng.integers(1, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+            limits = np.iinfo(dtype) if np.issubdtype(dtype, np.integer) else np.iinfo(np.int16)
+            values = rng.integers(limits.min, limits.max, shape, np.int64, endpoint=True).astype(dtype)
             file = root / side / f"{number}.{ending}"
             np.save(file, values) if ending == "npy" else Image.fromarray(values).save(file)
-    source = open_dataset(str(root))
+    value_range = None if dtype == np.uint16 else {"*": (0.0, float(limits.max))}
+    source = open_dataset(str(root), value_range=value_range)
     assert source["train"].sides[0].channels == (shape[2] if len(shape) == 3 else 1)
-    assert_same_pairs(prepared(Pix2pix(config=PairsConfig(name="deep", folder=root), data_dir=tmp_path)), source)
+    assert source["train"].sides[0].dtype == np.dtype(dtype).name
+    config = PairsConfig(name="deep", folder=root, value_range=value_range)
+    assert_same_pairs(prepared(Pix2pix(config=config, data_dir=tmp_path)), source)
+    records = open_dataset(str(prepare_tfds.prepare(config, tmp_path / "out")))
+    assert records["train"].sides == source["train"].sides
+    for index in range(len(source["train"].names)):
+        for ours, theirs in zip(records["train"].load(index), source["train"].load(index), strict=True):
+            assert ours.dtype == theirs.dtype
+            np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_second_preparation_does_nothing(tmp_path, facades, monkeypatch):
@@ -139,30 +165,37 @@ def test_an_interrupted_preparation_leaves_nothing_and_starts_again(tmp_path, fa
         with pytest.raises(KeyboardInterrupt):
             prepare_tfds.prepare(config, tmp_path / "out")
     parent = tmp_path / "out" / "pix2pix" / "mine"
-    assert [path.name for path in parent.iterdir()] == [".lock"]
-    killed = parent / "incomplete.A1B2C3_1.0.0"  # what a SIGKILL leaves
+    assert [path.name for path in parent.iterdir()] == [".2.0.0.lock"]
+    killed = parent / "incomplete.A1B2C3_2.0.0"  # what a SIGKILL leaves
     killed.mkdir()
     (killed / "pix2pix-train.array_record-00000-of-00001").write_bytes(b"half")
     result = prepare_tfds.prepare(config, tmp_path / "out")
-    assert sorted(path.name for path in parent.iterdir()) == [".lock", "1.0.0"]
-    assert names(result) == {split: list(source.names) for split, source in folder.splits(facades).items()}
+    assert sorted(path.name for path in parent.iterdir()) == [".2.0.0.lock", "2.0.0"]
+    assert names(result) == {split: list(source.names) for split, source in open_dataset(str(facades)).items()}
 
 
-def test_two_processes_do_not_prepare_the_same(tmp_path, facades):
-    pytest.importorskip("fcntl")
+def test_two_that_prepare_the_same_at_once_both_get_it(tmp_path, facades, monkeypatch):
+    made = []
+    split_generators = Pix2pix._split_generators
+
+    def noted(self, manager):
+        made.append(threading.get_ident())
+        return split_generators(self, manager)
+
+    monkeypatch.setattr(Pix2pix, "_split_generators", noted)
     config = PairsConfig(name="mine", folder=facades)
-    with (
-        prepare_tfds._alone(tmp_path / "pix2pix" / "mine"),
-        pytest.raises(DatasetError, match="Another process is preparing"),
-    ):
-        prepare_tfds.prepare(config, tmp_path)
+    with ThreadPoolExecutor(2) as pool:
+        results = [pool.submit(prepare_tfds.prepare, config, tmp_path) for _ in range(2)]
+    assert {result.result() for result in results} == {tmp_path / "pix2pix" / "mine" / "2.0.0"}
+    assert len(made) == 1
+    assert len(names(results[0].result())["train"]) == 12
 
 
 def test_other_pairs_of_the_same_name_are_refused(tmp_path, facades, write_picture):
     config = PairsConfig(name="mine", folder=facades)
     result = prepare_tfds.prepare(config, tmp_path / "out")
     write_picture(facades / "train" / "99.jpg")
-    with pytest.raises(DatasetError, match=r"other names\. Delete that folder") as error:
+    with pytest.raises(DatasetError, match=r"other names, originals\. Delete that folder") as error:
         prepare_tfds.prepare(config, tmp_path / "out")
     assert str(result) in str(error.value)
     with pytest.raises(DatasetError, match=r"file format \(array_record\)"):
@@ -170,8 +203,8 @@ def test_other_pairs_of_the_same_name_are_refused(tmp_path, facades, write_pictu
 
 
 def test_bad_files_are_named_before_anything_is_written(tmp_path, facades):
-    (facades / "train" / "bad.jpg").write_text("no picture")
-    with pytest.raises(DatasetError, match=r"1 file can't be used:\n  .*bad.jpg: not a picture"):
+    (facades / "train" / "bad.jpg").write_text("no image")
+    with pytest.raises(DatasetError, match=r"1 file can't be used:\n  .*bad.jpg: not an image"):
         prepare_tfds.prepare(PairsConfig(name="mine", folder=facades), tmp_path / "out")
     assert not list(tmp_path.glob("out/pix2pix/mine/1*"))
 
@@ -179,18 +212,20 @@ def test_bad_files_are_named_before_anything_is_written(tmp_path, facades):
 def test_photos_are_stored_once(tmp_path, write_picture):
     for number in range(3):
         write_picture(tmp_path / "photos" / f"{number}.jpg")
-    config = PairsConfig(name="photos", folder=tmp_path / "photos", task="colorization", size=(32, 32))
+    config = PairsConfig(
+        name="photos", folder=tmp_path / "photos", task="colorization", preprocessing=Preprocessing(32, 32)
+    )
     builder = Pix2pix(config=config, data_dir=tmp_path)
     datasets = prepared(builder)
     assert set(datasets["train"].element_spec) == {"a", "name"}
-    assert "the same picture" in builder.info.description
-    source = open_dataset(str(tmp_path / "photos"), size=(32, 32), task="colorization")["train"]
+    assert "the same image" in builder.info.description
+    source = open_dataset(str(tmp_path / "photos"), preprocessing=Preprocessing(32, 32), task="colorization")["train"]
     for index, example in enumerate(datasets["train"].as_numpy_iterator()):
         np.testing.assert_array_equal(example["a"], source.load(tf.constant(index, tf.int64))[0])
 
 
 def test_keys_are_spread_over_all_heaps_in_order(facades):
-    source = folder.splits(facades)["train"]
+    source = open_dataset(str(facades))["train"]
     builder = Pix2pix(config=PairsConfig(name="mine", folder=facades), data_dir=facades.parent)
     keys = [key for key, _ in builder._generate_examples(source)]
     heaps = [shuffle.get_bucket_number(key, shuffle.BUCKETS_NUMBER) for key in keys]
@@ -202,7 +237,7 @@ def test_keys_are_spread_over_all_heaps_in_order(facades):
 def test_more_pairs_than_fit_in_memory_are_written_in_order(tmp_path, facades, monkeypatch):
     monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", 1)
     result = prepare_tfds.prepare(PairsConfig(name="mine", folder=facades), tmp_path / "out")
-    assert names(result) == {split: list(source.names) for split, source in folder.splits(facades).items()}
+    assert names(result) == {split: list(source.names) for split, source in open_dataset(str(facades)).items()}
 
 
 @pytest.fixture
@@ -251,7 +286,7 @@ def test_beam_that_is_missing_is_asked_for(tmp_path, facades, monkeypatch):
 
 def test_the_verb_prepares_and_says_where(tmp_path, facades, capsys):
     assert prepare_tfds.main([f"--dataset={facades}", f"--output={tmp_path / 'out'}"]) == 0
-    result = tmp_path / "out" / "pix2pix" / "facades-own" / "1.0.0"
+    result = tmp_path / "out" / "pix2pix" / "facades-own" / "2.0.0"
     assert (result / "dataset_info.json").is_file()
     assert capsys.readouterr().out.endswith(
         f"\nPrepared: {result}\nNext: python -m tfpix2pix.train --dataset={result}\n"
@@ -269,7 +304,7 @@ def test_the_verb_finds_a_named_data_set_where_it_is_told_to(tmp_path, facades):
     ("arguments", "message"),
     [
         (["--dataset=nothing"], "There is no data set and no folder named 'nothing'"),
-        (["--dataset={empty}"], "holds no pictures"),
+        (["--dataset={empty}"], "is empty"),
         (["--dataset=facades", "--data-dir={empty}/missing"], "does not exist"),
         (["--dataset=facades", "--task=edges"], "takes a folder of photos"),
     ],
@@ -278,6 +313,41 @@ def test_the_verbs_errors_are_one_line(tmp_path, capsys, arguments, message):
     arguments = [argument.format(empty=tmp_path) for argument in arguments]
     assert prepare_tfds.main([*arguments, f"--output={tmp_path / 'out'}"]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_verb_says_how_to_train_on_what_was_made_for_a_size(tmp_path, write_picture, capsys):
+    for number in range(4):
+        write_picture(tmp_path / "photos" / f"{number}.png")
+    flags = ["--task=inpainting", "--image-size=32", "--jitter=0", "--resize=crop", f"--output={tmp_path / 'out'}"]
+    assert prepare_tfds.main([f"--dataset={tmp_path / 'photos'}", *flags]) == 0
+    result = tmp_path / "out" / "pix2pix" / "photos-inpainting-32x32-jitter0-crop" / "2.0.0"
+    words = "--task=inpainting --image-size=32x32 --jitter=0 --resize=crop"
+    assert capsys.readouterr().out.endswith(f"Next: python -m tfpix2pix.train --dataset={result} {words}\n")
+    assert prepare_tfds.main([f"--dataset={tmp_path / 'photos'}", "--jitter=-1"]) == 2
+    assert "`jitter` must be from 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "value_range"), [("-1000:3000", ("*", (-1000, 3000))), ("B=0:0.5", ("B", (0, 0.5)))])
+def test_value_ranges(text, value_range):
+    assert prepare_tfds._value_range(text) == value_range
+
+
+@pytest.mark.parametrize("text", ["3:1", "C=0:1", "5", "a:b", "1:2:3"])
+def test_value_ranges_that_are_none(text):
+    with pytest.raises(ValueError, match=r".*"):
+        prepare_tfds._value_range(text)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes exist on Linux")
+def test_names_that_are_not_utf8_are_kept(tmp_path):
+    (tmp_path / "odd").mkdir()
+    for number in range(3):
+        Image.new("RGB", (16, 8), (number, 0, 0)).save(tmp_path / "odd" / os.fsdecode(b"a\xff%d.png" % number))
+    config = PairsConfig(name="odd", folder=tmp_path / "odd")
+    source = open_dataset(str(tmp_path / "odd"))["train"]
+    records = open_dataset(str(prepare_tfds.prepare(config, tmp_path / "out")))["train"]
+    assert records.names == source.names
+    assert records.originals() == source.originals()
 
 
 @pytest.mark.parametrize(("text", "size"), [("256", (256, 256)), ("256x512", (256, 512))])
@@ -293,6 +363,6 @@ def test_sizes_that_are_none(text):
 
 def test_names_of_configurations(tmp_path):
     assert prepare_tfds.config_of("facades") is Pix2pix.builder_configs["facades"]
-    assert prepare_tfds.config_of("openmoji", size=(128, 128)).name == "openmoji-128x128"
+    assert prepare_tfds.config_of("openmoji", preprocessing=Preprocessing(128, 128)).name == "openmoji-128x128"
     assert prepare_tfds.config_of(str(tmp_path / "my cats"), "edges").name == "my_cats-edges"
     assert prepare_tfds.config_of(str(tmp_path / "cats"), name="x").name == "x"

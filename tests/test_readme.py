@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pipelines.datasets.facades import CLASSES
 
 import tfpix2pix
-from pipelines.datasets.facades import CLASSES
 from tests import demo, study
 from tests.serving_pictures import WITHOUT
 from tests.serving_stand_in import StandIn

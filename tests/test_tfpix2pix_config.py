@@ -15,16 +15,15 @@ from tfpix2pix.config import (
     RunConfig,
     TrainConfig,
     differences,
-    format_size,
-    parse_size,
 )
+from tfpix2pix.flags import format_size, parse_ranges, parse_size
 from tfpix2pix.recipes import recipe
 
 
 def test_facades_are_trained_as_in_the_paper():
     config = recipe("facades")
     assert config.data.image_size == (256, 256)
-    assert (config.data.direction, config.data.jitter, config.data.mirror) == ("BtoA", 30, True)
+    assert (config.data.direction, config.data.jitter, config.data.flip) == ("BtoA", 30, True)
     assert (config.run.epochs, config.data.batch_size) == (200, 1)
     assert (config.model.base_filters, config.model.patch_size, config.model.dropout) == (64, 70, 0.5)
     assert (config.objective.l1_weight, config.objective.learning_rate) == (100, 2e-4)
@@ -66,6 +65,17 @@ def test_json_round_trip(size, jitter, l1, data_dir, patch, seed):
     assert TrainConfig.from_json(config.to_json()) == config
 
 
+def test_a_config_of_version_0_1_is_read():
+    values = json.loads(TrainConfig().to_json())
+    data = values["data"]
+    for old, new in (("leave_out", "exclude"), ("mirror", "flip"), ("hole", "mask")):
+        del data[new]
+        data[old] = {"leave_out": "bad.txt", "mirror": False, "hole": "random"}[old]
+    del data["value_range"]
+    expected = DataConfig(exclude=Path("bad.txt"), flip=False, mask="random")
+    assert TrainConfig.from_json(json.dumps(values)).data == expected
+
+
 def test_json_holds_every_value():
     values = json.loads(TrainConfig().to_json())
     for name, group in dataclasses.asdict(TrainConfig()).items():
@@ -87,7 +97,8 @@ def test_a_broken_config_is_refused(text):
         ("data", "image_size", [256.5, 256]),
         ("data", "image_size", [True, 256]),
         ("data", "dataset", 5),
-        ("data", "mirror", "yes"),
+        ("data", "flip", "yes"),
+        ("data", "value_range", [-1000, 3000]),
         ("data", "batch_size", 1.5),
         ("model", "base_filters", 64.5),
         ("model", "patch_size", True),
@@ -122,6 +133,7 @@ def test_a_whole_number_will_do_where_a_fraction_may_stand():
         (lambda: DataConfig(batch_size=0), "--batch-size must be a number from 1 up, not 0"),
         (lambda: DataConfig(direction="AtoC"), "--direction must be one of AtoB, BtoA, not 'AtoC'"),
         (lambda: DataConfig(image_size=(256, 2)), "--image-size must be at least 4, not 256x2"),
+        (lambda: DataConfig(value_range="3:1"), "--value-range: a value range is LOW:HIGH"),
         (lambda: DataConfig(jitter=400), "--jitter must be a number from 0 to 256, not 400"),
         (lambda: ModelConfig(patch_size=34), "--patch-size must be one of 1, 16, 70, 286, not 34"),
         (lambda: ModelConfig(dropout=1.0), "--dropout"),
@@ -149,7 +161,33 @@ def test_bad_sizes_are_refused(text):
         parse_size(text)
 
 
-def test_a_run_may_go_on_elsewhere_and_longer_but_not_differently():
+@pytest.mark.parametrize(
+    ("text", "ranges"),
+    [
+        ("", {}),
+        ("-1000:3000", {"*": (-1000, 3000)}),
+        ("A=-0.5:1.5e3", {"A": (-0.5, 1500)}),
+        ("A=-1000:3000, B=0:255", {"A": (-1000, 3000), "B": (0, 255)}),
+    ],
+)
+def test_value_ranges(text, ranges):
+    assert parse_ranges(text) == ranges
+
+
+@pytest.mark.parametrize(
+    "text", ["5", "3:1", "2:2", "a:b", "C=0:1", "A=0:1,A=0:2", "0:1,0:2", "0:1,", "nan:1", "0:inf"]
+)
+def test_bad_value_ranges_are_refused(text):
+    with pytest.raises(ValueError, match="LOW:HIGH"):
+        parse_ranges(text)
+
+
+def test_a_run_may_find_its_data_elsewhere():
+    old = TrainConfig(DataConfig("pairs", None, "pairs", Path("bad.txt")))
+    assert differences(old, TrainConfig(DataConfig("/data/pairs", Path("other"), "pairs", None))) == []
+
+
+def test_a_run_may_resume_elsewhere_and_longer_but_not_differently():
     old = TrainConfig()
     longer = dataclasses.replace(old, run=dataclasses.replace(old.run, steps=999, workdir=Path("elsewhere")))
     assert differences(old, longer) == []

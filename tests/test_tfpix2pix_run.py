@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfpix2pix.config import ConfigError, ModelConfig, TrainConfig
-from tfpix2pix.run import History, Run, read_history, write_atomically
+from tfpix2pix.run import History, Run, read_history
 
 
 def test_history_round_trips_float32_exactly(tmp_path, rng):
@@ -33,20 +33,6 @@ def test_a_cut_off_row_is_not_read(tmp_path):
     assert read_history(path) == [(1, [0.5])]
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_trace(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-
-    def fail(temporary):
-        temporary.write_text("half")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, fail)
-    assert [file.name for file in tmp_path.iterdir()] == ["file.txt"]
-    assert path.read_text() == "old"
-
-
 DATA = {"input": {"kind": "image", "palette": ((1, 2, 3),)}, "training_pairs": 400, "names_sha256": "aa"}
 
 
@@ -69,13 +55,13 @@ def test_another_runs_config_is_refused_with_the_difference(tmp_path):
     assert "--norm: instance there, batch now" in str(error.value)
 
 
-def test_a_data_set_that_changed_under_a_run_is_refused_with_the_difference(tmp_path):
+def test_what_a_killed_run_left_behind_is_removed(tmp_path):
     run = Run(tmp_path)
-    run.check_data(DATA)
     run.create(TrainConfig(), DATA)
-    run.check_data(DATA)
-    with pytest.raises(ConfigError, match="training_pairs: 400 there, 399 now"):
-        run.check_data({**DATA, "training_pairs": 399})
+    for folder in (run.folder, run.samples, run.checkpoints):
+        (folder / ".0123abcd.partial.npz").write_bytes(b"cut off")
+    with run.locked():
+        assert not list(run.folder.rglob("*partial*"))
 
 
 def test_foreign_files_are_not_written_over(tmp_path):

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import decode
 from pipelines.spec import RGB, Encoding
 from tests.serving_pictures import NAME, bomb, file_bytes, random_picture
 from tests.small import trained_generator
 from tfpix2pix.inference import Translator
-from tfpix2pix.serving import saved_model
+from tfpix2pix.serving import decoding, saved_model
 
 LIMIT = 128 * 128  # pixels
+HOUNSFIELD = Encoding(channels=1, dtype="int16", value_range=(-1000.0, 3000.0))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ class TestSignatures:
         values = loaded.signatures["serving_default"](image=seen)["translated"]
         np.testing.assert_allclose(values, translator.values(seen), atol=1e-5)
         made = loaded.signatures["uint8"](image=pictures)["translated"]
-        np.testing.assert_allclose(made, translator.pictures(pictures), atol=1)  # a half may round either way
+        np.testing.assert_allclose(made, translator.images(pictures), atol=1)  # a half may round either way
         png = tf.io.encode_png(pictures[0])
         answer = loaded.signatures["image_bytes"](image_bytes=png[np.newaxis])["png_bytes"][0]
         np.testing.assert_array_equal(tf.io.decode_png(answer), made[0])
@@ -81,7 +81,7 @@ class TestSignatures:
         files = [file_bytes(40, 50, "jpeg"), file_bytes(1, 1), file_bytes(33, 31, "webp"), file_bytes(9, 8, "gif")]
         answers = loaded.signatures["image_bytes"](image_bytes=tf.constant(files))["png_bytes"].numpy()
         for file, answer in zip(files, answers, strict=True):
-            expected = translator.pictures(decode.decode(file)[tf.newaxis])[0]
+            expected = translator.images(decoding.decode(tf.constant(file), RGB, LIMIT)[tf.newaxis])[0]
             np.testing.assert_allclose(tf.io.decode_png(answer), expected, atol=1)
 
     def test_requests_change_no_variable(self, loaded):
@@ -125,7 +125,7 @@ class TestSignatures:
     @pytest.mark.parametrize(
         ("given", "made"),
         [
-            (Encoding(channels=1, bits=16), Encoding(channels=1, bits=16)),
+            (Encoding(channels=1, dtype="uint16"), Encoding(channels=1, dtype="uint16")),
             (Encoding("labels", palette=((0, 0, 0), (255, 0, 0), (0, 255, 0))), RGB),
             (Encoding("lightness"), Encoding("chroma")),
         ],
@@ -134,19 +134,32 @@ class TestSignatures:
         translator = Translator(trained_generator(channels=(given.depth, made.depth), size=8), given, made)
         saved_model.save(translator, tmp_path / "1")
         signatures = tf.saved_model.load(tmp_path / "1").signatures
-        dtype = np.uint16 if given.bits == 16 else np.uint8
-        picture = tf.constant(random_picture(21, 30, given.channels, dtype=dtype))
-        expected = translator.pictures(picture[tf.newaxis])
-        answer = signatures[f"uint{given.bits}"](image=picture[tf.newaxis])["translated"]
+        picture = tf.constant(random_picture(21, 30, given.channels, dtype=given.dtype))
+        expected = translator.images(picture[tf.newaxis])
+        answer = signatures[given.dtype](image=picture[tf.newaxis])["translated"]
         assert answer.dtype == expected.dtype
         np.testing.assert_allclose(tf.cast(answer, tf.int32), tf.cast(expected, tf.int32), atol=1)
         png = signatures["image_bytes"](image_bytes=[tf.io.encode_png(picture)])["png_bytes"][0]
         np.testing.assert_array_equal(tf.io.decode_png(png, dtype=answer.dtype), answer[0])
 
-    @pytest.mark.parametrize(("given", "made"), [(Encoding(channels=5), RGB), (RGB, Encoding(channels=4))])
-    def test_channels_that_png_does_not_have(self, given, made):
+    @pytest.mark.parametrize(("given", "made"), [
+        (Encoding(channels=5), RGB), (RGB, Encoding(channels=4)), (HOUNSFIELD, RGB), (RGB, HOUNSFIELD)
+    ])  # fmt: skip
+    def test_what_png_does_not_hold_has_no_signature_of_files(self, given, made):
         translator = Translator(trained_generator(channels=(given.depth, made.depth), size=8), given, made)
-        assert set(saved_model.signatures(translator, LIMIT)) == {"serving_default", "uint8"}
+        assert set(saved_model.signatures(translator, LIMIT)) == {"serving_default", given.dtype}
+
+    def test_values_beyond_16_bits_keep_their_units(self, tmp_path, rng):
+        translator = Translator(trained_generator(channels=(1, 1), size=8), HOUNSFIELD, HOUNSFIELD)
+        saved_model.save(translator, tmp_path / "1")
+        image = rng.integers(-3000, 5000, (1, 20, 30, 1), np.int16)  # the range is -1000 to 3000
+        signatures = tf.saved_model.load(tmp_path / "1").signatures
+        answer = signatures["int16"](image=tf.constant(image))["translated"].numpy()
+        seen = np.clip((image.astype(np.float32) + 1000) / 2000 - 1, -1, 1)
+        values = signatures["serving_default"](image=tf.constant(seen))["translated"].numpy()
+        assert answer.dtype == np.int16
+        np.testing.assert_allclose(answer, 2000 * (values + 1) - 1000, atol=2)
+        assert np.ptp(answer) > 500
 
 
 PLAIN = """
@@ -188,7 +201,7 @@ class TestFile:
         )
         assert done.returncode == 0, done.stderr
         picture = np.frombuffer(bytes.fromhex(done.stdout), np.uint8).reshape(20, 30, 3).astype(int)
-        expected = translator.pictures(tf.constant(random_picture(20, 30)[np.newaxis]))[0]
+        expected = translator.images(tf.constant(random_picture(20, 30)[np.newaxis]))[0]
         np.testing.assert_allclose(picture, expected, atol=1)
 
     def test_weights_are_in_it_once_and_in_the_quick_form(self, translator, exported):

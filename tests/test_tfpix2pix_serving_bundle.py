@@ -100,7 +100,7 @@ def test_warm_up_requests_can_be_played(small, folder):
         played = server.warm_up(1)
     asked = [(request.model_spec.name, request.model_spec.signature_name) for request, _ in played]
     assert asked == [(NAME, name) for name in ("serving_default", "uint8", "image_bytes")] * 2
-    expected = small.pictures(tf.constant(random_picture(48, 64)[np.newaxis]))
+    expected = small.images(tf.constant(random_picture(48, 64)[np.newaxis]))
     np.testing.assert_allclose(tf.make_ndarray(played[1][1].outputs["translated"]), expected, atol=1)
     png = played[2][1].outputs["png_bytes"].string_val[0]
     np.testing.assert_allclose(tf.io.decode_png(png), expected[0], atol=1)

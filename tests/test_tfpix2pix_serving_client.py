@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
-from pipelines import decode
+from pipelines import images
 from pipelines.spec import RGB, Encoding
 from tests.serving_pictures import NAME, WITHOUT, file_bytes
 from tests.serving_stand_in import StandIn
@@ -85,7 +84,7 @@ def test_a_folder_with_one_broken_file(small, served, way, pictures, tmp_path, c
         assert server.asked == asked  # all were there
         assert "4 pictures were there already" in capsys.readouterr().out
     for name, source in (("a.png", "a.jpg"), ("deep/c.webp.png", "deep/c.webp")):
-        expected = small.pictures(decode.read(str(pictures / source))[tf.newaxis])[0]
+        expected = small.images(images.read(pictures / source)[np.newaxis])[0]
         with Image.open(out / name) as picture:
             np.testing.assert_allclose(np.asarray(picture, int), expected, atol=1)
 

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pipelines import images
 from pipelines.spec import RGB, Encoding
 from tests.small import trained_generator
 from tfpix2pix import translate
@@ -79,7 +80,7 @@ def test_scaled_it_sees_the_size_that_is_given_and_its_picture_is_scaled_back(ru
     model = Negative()
     large = np.zeros((100, 140, 3), np.uint8) + np.array([200, 40, 90], np.uint8)
     large[:, 70:] = 10
-    found = translate.translate_picture(model, large, size=(50, 70))
+    found = translate.translate_image(model, large, size=(50, 70))
     assert model.shapes == ((1, 50, 70, 3),)
     assert found.shape == large.shape
     assert found.dtype == np.uint8
@@ -89,9 +90,9 @@ def test_scaled_it_sees_the_size_that_is_given_and_its_picture_is_scaled_back(ru
     Image.fromarray(large).save(tmp_path / "large.png")
     out = tmp_path / "out"
     assert verb(f"--model={run.folder}", f"--input={tmp_path / 'large.png'}", f"--output={out}", "--size=50x70") == 0
-    expected = translate.translate_picture(open_model(run.folder), large, size=(50, 70))
+    expected = translate.translate_image(open_model(run.folder), large, size=(50, 70))
     np.testing.assert_array_equal(np.asarray(Image.open(out / "large.png")), expected)
-    assert np.abs(expected.astype(int) - translate.translate_picture(open_model(run.folder), large)).mean() > 1
+    assert np.abs(expected.astype(int) - translate.translate_image(open_model(run.folder), large)).mean() > 1
 
 
 def test_labels_are_scaled_by_the_nearest_pixel(tmp_path):
@@ -100,7 +101,7 @@ def test_labels_are_scaled_by_the_nearest_pixel(tmp_path):
     model = open_model(make_run(tmp_path / "run", labels, labels).folder)
     classes = np.kron(np.arange(6).reshape(2, 3) % 3, np.ones((32, 32), int))
     data = np.array(palette, np.uint8)[classes]
-    found = translate.translate_picture(model, data, size=(32, 32))
+    found = translate.translate_image(model, data, size=(32, 32))
     assert found.shape == (64, 96, 3)
     assert {tuple(colour) for colour in np.unique(found.reshape(-1, 3), axis=0).tolist()} <= set(palette)
 
@@ -110,7 +111,7 @@ def test_a_bad_file_is_listed_and_the_others_are_translated(run, pictures, tmp_p
     (pictures / "cut.jpg").write_bytes((pictures / "a.jpg").read_bytes()[:200])
     assert verb(f"--model={run.folder}", f"--input={pictures}", f"--output={tmp_path / 'out'}") == 1
     said = capsys.readouterr().err
-    assert "broken.png: not a picture" in said
+    assert "broken.png: not an image" in said
     assert "cut.jpg: " in said
     assert len(files(tmp_path / "out")) == 3
 
@@ -181,7 +182,7 @@ def test_large_pictures_are_tiled(run, tmp_path, write_picture):
 
 
 def test_sixteen_bits_go_through(tmp_path, rng):
-    deep = Encoding(channels=1, bits=16)
+    deep = Encoding(channels=1, dtype="uint16")
     run = make_run(tmp_path / "run", deep, deep)
     values = rng.integers(0, 65536, (32, 32, 1), dtype=np.uint16)
     (tmp_path / "x.png").write_bytes(tf.io.encode_png(values).numpy())
@@ -193,12 +194,63 @@ def test_sixteen_bits_go_through(tmp_path, rng):
     assert len(np.unique(output & 255)) > 50
 
 
-def test_other_channels_than_a_png_has_become_npy(tmp_path, rng):
+def test_other_channels_than_a_png_has_become_a_tiff(tmp_path, rng):
     many = Encoding(channels=5)
     run = make_run(tmp_path / "run", many, many)
     np.save(tmp_path / "x.npy", rng.integers(0, 256, (20, 30, 5), dtype=np.uint8))
     assert verb(f"--model={run.folder}", f"--input={tmp_path / 'x.npy'}", f"--output={tmp_path / 'out'}") == 0
-    assert np.load(tmp_path / "out" / "x.npy").shape == (20, 30, 5)
+    assert images.read(tmp_path / "out" / "x.tif", many).shape == (20, 30, 5)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"), [("int16", -1000, 3000), ("float32", -2.5, 7.5), ("uint32", 0, 4e9), ("uint16", 0, 4095)]
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_values_come_back_in_their_own_type_and_units(tmp_path, rng, dtype, low, high, channels):
+    encoding = Encoding(channels=channels, dtype=dtype, value_range=(low, high))
+    values = rng.uniform(low - 10 * (low < 0), high, (32, 32, channels)).astype(dtype)
+    np.save(tmp_path / "x.npy", values)
+    model = make_run(tmp_path / "run", encoding, encoding).folder
+    assert verb(f"--model={model}", f"--input={tmp_path / 'x.npy'}", f"--output={tmp_path / 'out'}") == 0
+    (name,) = files(tmp_path / "out")
+    assert name == ("x.png" if dtype == "uint16" else "x.tif")
+    output = images.read_raw(tmp_path / "out" / name)
+    assert output.dtype == dtype
+    seen = np.clip(2 * (values.astype(np.float64) - low) / (high - low) - 1, -1, 1).astype(np.float32)
+    made = np.asarray(trained_generator(channels=(channels, channels))(seen[np.newaxis], training=False))[0]
+    half = (high - low) / 2
+    np.testing.assert_allclose(output, np.clip(low + half * (made.astype(float) + 1), low, high), atol=1e-3 * half)
+    assert np.ptp(output.astype(float)) > half
+
+
+def test_grey_label_maps_come_back_as_their_own_values(tmp_path, rng):
+    labels = Encoding("labels", channels=1, palette=((0,), (7,), (255,)))
+    model = make_run(tmp_path / "run", labels, labels).folder
+    values = np.array([0, 7, 255], np.uint8)[rng.integers(0, 3, (32, 32))]
+    Image.fromarray(values).save(tmp_path / "x.png")
+    assert verb(f"--model={model}", f"--input={tmp_path / 'x.png'}", f"--output={tmp_path / 'out'}") == 0
+    with Image.open(tmp_path / "out" / "x.png") as image:
+        assert image.mode == "L"
+        assert set(np.unique(image)) <= {0, 7, 255}
+        assert len(np.unique(image)) > 1
+
+
+def test_values_that_a_model_of_labels_does_not_know_are_counted(tmp_path, capsys):
+    palette = ((0, 0, 0), (255, 0, 0), (0, 0, 255))
+    model = make_run(tmp_path / "run", Encoding("labels", palette=palette)).folder
+    (tmp_path / "in").mkdir()
+    known = np.zeros((32, 32, 3), np.uint8)
+    other = known.copy()
+    other[:8, :, 1] = 200  # a quarter of this image, an eighth of both
+    for name, image in (("known", known), ("other", other)):
+        Image.fromarray(image).save(tmp_path / "in" / f"{name}.png")
+    flags = (f"--model={model}", f"--output={tmp_path / 'out'}", "--overwrite")
+    assert verb(*flags, f"--input={tmp_path / 'in'}") == 0
+    said = capsys.readouterr().err
+    assert "note: 12.5% of the input's pixels have none of the values that the model knows" in said
+    assert "(#000000, #ff0000, #0000ff)" in said
+    assert verb(*flags, f"--input={tmp_path / 'in' / 'known.png'}") == 0
+    assert "values that the model knows" not in capsys.readouterr().err
 
 
 def test_a_keras_file_alone_and_an_unfinished_run(run, tmp_path):
@@ -225,7 +277,7 @@ def test_what_is_no_model_is_refused(tmp_path, pictures, capsys, made, message):
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [("nowhere", "does not exist"), ("empty", "holds no pictures"), ("same", "another folder")],
+    [("nowhere", "does not exist"), ("empty", "holds no images"), ("same", "another folder")],
 )
 def test_inputs_that_make_no_sense_are_refused(run, pictures, tmp_path, capsys, given, message):
     (tmp_path / "empty").mkdir()

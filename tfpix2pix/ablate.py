@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from pipelines import DatasetError
+from pipelines.cache import write_atomically
 from pipelines.console import quieten_tensorflow
+from tfpix2pix import console
 from tfpix2pix.ablation.tables import TABLES, Variant, folder_name
 from tfpix2pix.config import (
     ConfigError,
@@ -28,9 +30,9 @@ from tfpix2pix.config import (
     ObjectiveConfig,
     RunConfig,
     TrainConfig,
-    format_size,
 )
-from tfpix2pix.run import Run, write_atomically
+from tfpix2pix.flags import format_size
+from tfpix2pix.run import Run
 from tfpix2pix.train import prepare_tensorflow, recipe_of
 
 if TYPE_CHECKING:
@@ -182,6 +184,7 @@ def _about(config: AblateConfig, result: Result, command: str) -> dict[str, str]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, trains, scores, and prints the table; returns the exit status."""
+    console.begin()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         recipe = recipe_of(arguments)
@@ -199,24 +202,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             args=arguments,
         )
     except (ConfigError, DatasetError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.error(error)
         return 2
     prepare_tensorflow()
     quieten_tensorflow()
+    from tfpix2pix import devices
     from tfpix2pix.ablation.summary import text_table
     from tfpix2pix.checkpoint import CheckpointError
     from tfpix2pix.trainer import Interrupted, NonFiniteLossError
 
+    print(devices.describe(gpus=None), file=sys.stderr)
     try:
         rows = ablate(config, shlex.join(["python", "-m", "tfpix2pix.ablate", *arguments]))
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return 128 + stop.signal_number
     except KeyboardInterrupt:
-        print("stopped; the same command goes on with what is missing", file=sys.stderr)
+        print("stopped; the same command resumes with what is missing", file=sys.stderr)
         return 130
     except (ConfigError, DatasetError, CheckpointError, NonFiniteLossError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.error(error)
         return 2 if isinstance(error, ConfigError | DatasetError) else 1
     folder = config.output / config.table
     print(f"\n{TABLES[config.table].title}\n{text_table(rows)}\n{TABLES[config.table].source}")

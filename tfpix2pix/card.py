@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.registry import licence
+from pipelines.catalog import licence
 from pipelines.spec import Encoding
 from tfpix2pix import __version__, lite
-from tfpix2pix.config import TrainConfig, format_size
+from tfpix2pix.config import TrainConfig
+from tfpix2pix.flags import format_size
 from tfpix2pix.run import Run, read_history
 
 _KINDS = {
-    "image": "picture",
-    "labels": "label map, one channel a class",
+    "image": "image",
+    "labels": "label map, one channel per class",
     "lightness": "lightness (L of CIE Lab)",
     "chroma": "colours (a and b of CIE Lab)",
 }
@@ -59,8 +60,8 @@ class Facts:
         source, target = (_KINDS[encoding.kind] for encoding in self.encodings)
         task = "" if data.task == "pairs" else f" ({data.task})"
         return (
-            f"Translates a {source} to a {target}, trained on {Path(data.dataset).name}{task} {data.direction} with "
-            f"pix2pix at {format_size(data.image_size)} px."
+            f"Translates {_a(source)} to {_a(target)}, trained on {Path(data.dataset).name}{task} {data.direction} "
+            f"with pix2pix at {format_size(data.image_size)} px."
         )
 
     def summary(self) -> str:
@@ -69,7 +70,7 @@ class Facts:
         if self.saved_model:
             lines.append(
                 f"SavedModel {self.version.name}/: {self.saved_model['bytes'] / 1e6:.1f} MB, max |difference| to Keras "
-                f"{self.saved_model['max_difference']:.1g}, {self.saved_model['milliseconds']:.0f} ms a picture\n"
+                f"{self.saved_model['max_difference']:.1g}, {self.saved_model['milliseconds']:.0f} ms an image\n"
             )
         if self.lite:
             lines.append(lite.table(self.lite))
@@ -85,7 +86,7 @@ class Facts:
             scores.append(f"all scores: `{file.name}` of the run")
         recipe = [
             f"data: `{Path(data.dataset).name}`, task {data.task}, direction {data.direction}, "
-            f"{format_size(data.image_size)} px, jitter {data.jitter}, mirror {data.mirror}, resize {data.resize}",
+            f"{format_size(data.image_size)} px, jitter {data.jitter}, flip {data.flip}, resize {data.resize}",
             f"generator: {model.generator}, {model.base_filters} base filters, norm {model.norm}, dropout "
             f"{model.dropout}, {self.parameters:,} parameters",
             f"objective: {goal.adversarial} ({goal.gan_loss}, patch {model.patch_size}), L1 weight {goal.l1_weight:g}, "
@@ -98,13 +99,17 @@ class Facts:
 
 ## In and out
 
-| | holds | channels | bits |
-|---|---|---|---|
-| input | {_KINDS[source.kind]} | {source.channels} | {source.bits} |
-| output | {_KINDS[target.kind]} | {target.channels} | {target.bits} |
+| | holds | channels | dtype | values that become -1 and 1 |
+|---|---|---|---|---|
+| input | {_KINDS[source.kind]} | {source.channels} | {source.dtype} | {_range(source)} |
+| output | {_KINDS[target.kind]} | {target.channels} | {target.dtype} | {_range(target)} |
 
-Values are in [-1, 1]. Pictures of any size are padded by reflection inside the SavedModel; the TFLite files take
-{format_size(self.size)} px unless they are resizable. It is deterministic: dropout is off.
+The network's values are in [-1, 1]. Images of any size are padded by reflection inside the SavedModel; the TFLite
+files take {format_size(self.size)} px unless they are resizable. It is deterministic: dropout is off.
+
+Its signature `image_bytes`, which only models of 8- or 16-bit images with 1 or 3 channels have, decodes JPEG, PNG,
+WebP, GIF and BMP as TensorFlow does: the orientation that a camera noted (EXIF) is ignored, transparent pixels of GIF
+become black, and animated WebP, BMP with a palette and TIFF are refused.
 
 ## Recipe
 
@@ -126,10 +131,18 @@ machine makes them longer.
 
 ## Limits
 
-It has seen nothing but its data set; a picture of another kind, scale or style gives something that only looks like an
+It has seen nothing but its data set; an image of another kind, scale or style gives something that only looks like an
 answer. Sparse inputs (large flat regions) and unusual ones are where the paper found failures too. It invents detail,
 so its output is no evidence of anything.
 """
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def _range(encoding: Encoding) -> str:
+    return f"{encoding.low:g} and {encoding.high:g}; others are clipped" if encoding.kind == "image" else "-"
 
 
 def _list(lines: list[str]) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfpix2pix.run import write_atomically
+from pipelines.cache import write_atomically
 
 KEEP = 3  # newest ones that are kept
 _STEP = "step.json"
@@ -55,8 +55,6 @@ def save(folder: Path, variables: Mapping[str, tf.Variable], step: int) -> Path:
                     np.lib.format.write_array(member, np.asarray(value), allow_pickle=False)
 
     path = folder / f"step_{step:08d}.npz"
-    for left in folder.glob(".step_*.partial.npz"):  # by a process that was killed while it wrote
-        left.unlink(missing_ok=True)
     try:
         write_atomically(path, write)
     except OSError as error:

@@ -7,44 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import tyro
+
+from tfpix2pix.flags import Size, flag, format_size, parse_ranges
 
 DEFAULT_DATASET = "synthetic"
 
 
 class ConfigError(ValueError):
     """A value or a combination of values is not allowed; the message says what was expected and what came."""
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Reads `"256"` as (256, 256) and `"256x512"` as height 256, width 512, in pixels."""
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip())
-    if not match:
-        raise ValueError(f"a size is a number such as 256, or HEIGHTxWIDTH such as 256x512, not {text!r}")
-    return int(match[1]), int(match[2] or match[1])
-
-
-def format_size(size: tuple[int, int]) -> str:
-    """Writes what `parse_size` reads."""
-    return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
-
-
-Size = Annotated[
-    tuple[int, int],
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="N|HxW",
-        instance_from_str=lambda words: parse_size(words[0]),
-        is_instance=lambda value: isinstance(value, tuple) and len(value) == 2,
-        str_from_instance=lambda size: [format_size(size)],
-    ),
-]
 
 
 class _Checked:
@@ -58,12 +34,12 @@ class _Checked:
             words = get_args(hint)
             value = getattr(self, name, None)
             if words and all(isinstance(word, str | int) for word in words) and value not in words:
-                raise ConfigError(f"{_flag(name)} must be one of {', '.join(map(str, words))}, not {value!r}.")
+                raise ConfigError(f"{flag(name)} must be one of {', '.join(map(str, words))}, not {value!r}.")
         for name, (low, high) in self._ranges.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 upper = "" if high == float("inf") else f" to {high:g}"
-                raise ConfigError(f"{_flag(name)} must be a number from {low:g}{upper or ' up'}, not {value!r}.")
+                raise ConfigError(f"{flag(name)} must be a number from {low:g}{upper or ' up'}, not {value!r}.")
 
 
 _UP = float("inf")
@@ -79,29 +55,31 @@ class DataConfig(_Checked):
     data_dir: Path | None = None
     """Folder where named data sets lie; not given: they are downloaded to the user's cache."""
     task: Literal["pairs", "colorization", "edges", "inpainting"] = "pairs"
-    """What to make of a folder of single photos: grey -> colour, edges -> photo, or photo with a hole -> photo."""
-    leave_out: Path | None = None
-    """Text file with a picture to leave out on each line, as pipelines.inspect --fix-list writes it."""
+    """What to make of a folder of single photos: grey -> colour, edges -> photo, or a masked photo -> photo."""
+    exclude: Path | None = None
+    """Text file with a file to exclude on each line, as pipelines.inspect --fix-list writes it."""
     direction: Literal["AtoB", "BtoA"] = "BtoA"
-    """Which side is the input: side A is the left picture, or the one in A/."""
+    """Which side is the input: side A is the left image, or the one in A/."""
     image_size: Size = (256, 256)
-    """Side of the pictures in pixels, or height x width."""
+    """Side of the images in pixels, or height x width."""
     resize: Literal["stretch", "crop", "pad"] = "stretch"
-    """How pictures of another shape get that size: stretched as in the paper, their middle, or with grey bars."""
+    """How images of another shape get that size: stretched as in the paper, their middle, or with grey bars."""
+    value_range: str = ""
+    """LOW:HIGH, the values that become -1 and 1, of each side that isn't 8-bit; or A=LOW:HIGH,B=LOW:HIGH."""
     one_hot: bool = False
-    """Show label maps to the networks as one channel a class, not as colours."""
-    hole: Literal["centre", "random"] = "centre"
-    """Where the hole is that --task=inpainting paints in: half the height and width."""
+    """Show label maps to the networks as one channel per class, not as colours."""
+    mask: Literal["centre", "random"] = "centre"
+    """Where the mask lies that --task=inpainting paints in: half the height and width."""
     jitter: int = 30
     """Pixels (per 256) that a pair is enlarged by before a random crop; 0 turns it off."""
-    mirror: bool = True
-    """Mirror half of the pairs left to right."""
+    flip: bool = True
+    """Flip half of the pairs left to right."""
     batch_size: int = 1
     """Pairs in a step, over all devices."""
     check_data: bool = True
     """Look at every file that is new or changed before training, and name the bad ones."""
     cache_gib: float = 1.0
-    """GiB of memory that may hold all pairs, so that they are read once; of more pairs than fit, none are held."""
+    """GiB of memory that may cache all pairs, so that they are read once; if they don't fit, none are cached."""
 
     _ranges = {"jitter": (0, 256), "batch_size": (1, _UP), "cache_gib": (0, _UP)}
 
@@ -109,6 +87,10 @@ class DataConfig(_Checked):
         super().__post_init__()
         if min(self.image_size) < 4:
             raise ConfigError(f"--image-size must be at least 4, not {format_size(self.image_size)}.")
+        try:
+            parse_ranges(self.value_range)
+        except ValueError as error:
+            raise ConfigError(f"--value-range: {error}.") from error
         if self.task in ("colorization", "inpainting") and self.direction == "BtoA":
             raise ConfigError(f"--task={self.task} goes one way only: --direction=AtoB.")
         if self.task != "pairs" and self.one_hot:
@@ -163,7 +145,7 @@ class RunConfig(_Checked):
     """How long, where, and on what."""
 
     workdir: Path = Path("runs") / DEFAULT_DATASET
-    """Folder that the run is written to; a run that is found there goes on."""
+    """Folder that the run is written to; a run that is found there resumes."""
     epochs: int = 200
     """Passes over the training pairs, unless --steps says how long."""
     steps: int = 0
@@ -219,7 +201,7 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, text: str) -> TrainConfig:
-        """Reads what `to_json` wrote.
+        """Reads what `to_json` wrote, also in version 0.1.
 
         Raises:
             ConfigError: if it isn't JSON, or a name or a value isn't known.
@@ -239,24 +221,25 @@ GROUPS: dict[str, Any] = {
     "objective": ObjectiveConfig,
     "run": RunConfig,
 }
-_PATHS = ("data_dir", "leave_out", "workdir")
+_PATHS = ("data_dir", "exclude", "workdir")
+_RENAMED = {"leave_out": "exclude", "mirror": "flip", "hole": "mask"}  # since version 0.1
 
 
 def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
     """Returns one line for each choice that makes `new` another run than `old`.
 
     Where the data and the results lie, how long the run is (at a constant learning rate) and how often it is looked
-    at may change when a run goes on.
+    at may change when a run resumes. Whether the data are the same, their fingerprint tells.
     """
-    may_change = {"data_dir", "check_data", "cache_gib", "workdir", "strategy", "recompute"}
-    may_change |= {"sample_every", "checkpoint_minutes"}
+    may_change = {"dataset", "data_dir", "exclude", "value_range", "check_data", "cache_gib"}
+    may_change |= {"workdir", "strategy", "recompute", "sample_every", "checkpoint_minutes"}
     if new.objective.lr_decay == "none":
         may_change |= {"steps", "epochs"}
     lines = []
     for group, before in dataclasses.asdict(old).items():
         after = dataclasses.asdict(getattr(new, group))
         lines += [
-            f"{_flag(name)}: {before[name]} there, {after[name]} now"
+            f"{flag(name)}: {before[name]} there, {after[name]} now"
             for name in before
             if name not in may_change and before[name] != after[name]
         ]
@@ -264,7 +247,7 @@ def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
 
 
 def _read_group(group: Any, values: Mapping[str, Any]) -> Any:
-    values = dict(values)
+    values = {_RENAMED.get(name, name): value for name, value in values.items()}
     if "image_size" in values:
         values["image_size"] = tuple(values["image_size"])
     for name in _PATHS:
@@ -273,18 +256,14 @@ def _read_group(group: Any, values: Mapping[str, Any]) -> Any:
     for choice in dataclasses.fields(group):
         value = values.get(choice.name, choice.default)
         if not _is_like(value, choice.default):
-            raise ConfigError(f"{_flag(choice.name)} can't be {value!r}.")
+            raise ConfigError(f"{flag(choice.name)} can't be {value!r}.")
     return group(**values)
 
 
 def _is_like(value: object, default: object) -> bool:
-    """Tells whether a value has its default's type; paths may be left out, and numbers with a fraction have none."""
+    """Tells whether a value has its default's type; paths may be missing, and numbers with a fraction have none."""
     if isinstance(default, tuple) and isinstance(value, tuple):
         return list(map(type, value)) == list(map(type, default))
     if default is None:
         return value is None or isinstance(value, Path)
     return type(value) is type(default) or (isinstance(default, float) and type(value) is int)
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")

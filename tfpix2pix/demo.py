@@ -15,6 +15,7 @@ from pathlib import Path
 
 import tyro
 
+from tfpix2pix import console
 from tfpix2pix.config import ConfigError
 
 
@@ -112,10 +113,11 @@ def demo(config: DemoConfig) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags and serves the page; returns the exit status."""
+    console.begin()
     try:
         demo(tyro.cli(DemoConfig, prog="python -m tfpix2pix.demo", description=__doc__, args=arguments))
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.error(error)
         return 2
     except KeyboardInterrupt:
         print()

@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from pipelines import DatasetError
+from pipelines.catalog import check_name
 from pipelines.console import quieten_tensorflow
-from pipelines.registry import check_name
-from tfpix2pix.config import ConfigError, DataConfig, Size, TrainConfig
+from tfpix2pix import console
+from tfpix2pix.config import ConfigError, DataConfig, TrainConfig
 from tfpix2pix.evaluation import files, remarks
 from tfpix2pix.evaluation.result import Figure, Result
+from tfpix2pix.flags import Size
 from tfpix2pix.recipes import recipe
 from tfpix2pix.report import aligned
 
@@ -57,11 +59,13 @@ class EvaluateConfig:
     task: Literal["pairs", "colorization", "edges", "inpainting"] | None = None
     """What to make of a folder of single photos."""
     image_size: Size | None = None
-    """Side of the pictures in pixels, or height x width."""
+    """Side of the images in pixels, or height x width."""
     resize: Literal["stretch", "crop", "pad"] | None = None
-    """How pictures of another shape get that size."""
-    leave_out: Path | None = None
-    """Text file with a picture to leave out on each line."""
+    """How images of another shape get that size."""
+    value_range: str | None = None
+    """LOW:HIGH, the values that become -1 and 1, of each side that isn't 8-bit; or A=LOW:HIGH,B=LOW:HIGH."""
+    exclude: Path | None = None
+    """Text file with a file to exclude on each line."""
     pictures: int = 0
     """Score so many pairs, evenly spaced; 0: all."""
     protocol: Literal["deterministic", "paper"] = "deterministic"
@@ -104,8 +108,8 @@ class EvaluateConfig:
             )
         data = trained.data if trained else recipe(str(self.dataset), self.task or "pairs").data
         if self.dataset not in (None, data.dataset):
-            data = dataclasses.replace(data, data_dir=None, leave_out=None)  # were the other data set's
-        names = ("dataset", "data_dir", "direction", "task", "image_size", "resize", "leave_out")
+            data = dataclasses.replace(data, data_dir=None, value_range="", exclude=None)  # were the other data set's
+        names = ("dataset", "data_dir", "direction", "task", "image_size", "resize", "value_range", "exclude")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return dataclasses.replace(data, **given)
 
@@ -260,24 +264,28 @@ def _next_step(config: EvaluateConfig, result: Result) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, scores, and prints the table; returns the exit status."""
+    console.begin()
     try:
         config = tyro.cli(EvaluateConfig, prog="python -m tfpix2pix.evaluate", description=__doc__, args=arguments)
         if config.dataset is not None:
             check_name(config.dataset)
         files.check(config.output, overwrite=config.overwrite)
     except (ConfigError, DatasetError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.error(error)
         return 2
     quieten_tensorflow()
     import tensorflow as tf
 
+    from tfpix2pix import devices
+
+    print(devices.describe(), file=sys.stderr)
     try:
         result = evaluate(config)
     except KeyboardInterrupt:
         print("stopped; the same command with --overwrite starts again", file=sys.stderr)
         return 130
     except (ConfigError, DatasetError, OSError, tf.errors.OpError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.error(error)
         return 2 if isinstance(error, ConfigError | DatasetError) else 1
     print(f"\n{table(result)}\n")
     for remark in result.remarks:

@@ -16,7 +16,9 @@ import tyro
 
 from pipelines import DatasetError
 from pipelines.console import quieten_tensorflow
-from tfpix2pix.config import ConfigError, parse_size
+from tfpix2pix import console
+from tfpix2pix.config import ConfigError
+from tfpix2pix.flags import parse_size
 
 if TYPE_CHECKING:
     import keras
@@ -51,9 +53,9 @@ class ExportConfig:
     data_dir: Path | None = None
     """Folder where the data set lies, if it isn't where the run found it."""
     samples: int = 16
-    """Validation pictures that every file is compared with Keras on."""
+    """Validation images that every file is compared with Keras on."""
     representative: int = 100
-    """Training pictures that int8's ranges are measured on."""
+    """Training images that int8's ranges are measured on."""
 
     def __post_init__(self) -> None:
         if not self.formats or min(self.samples, self.representative) < 1:
@@ -110,8 +112,8 @@ class _Export:
         self._size = trained.data.image_size if config.size == "trained" else _size(config.size)
 
     def write(self) -> Path:
+        from pipelines.cache import write_atomically
         from tfpix2pix import inference, lite, lite_metadata
-        from tfpix2pix.run import write_atomically
         from tfpix2pix.serving import bundle, saved_model
         from tfpix2pix.serving.messages import MISSING
         from tfpix2pix.web import build, runtime
@@ -119,7 +121,7 @@ class _Export:
         if "web" in self._config.formats:
             runtime.folder()  # first, since nothing else needs a network
         output, name = self._config.output, self._config.output.resolve().name
-        samples = self._pictures("val", self._config.samples)
+        samples = self._inputs("val", self._config.samples)
         output.mkdir(parents=True, exist_ok=True)
         version = output / str(saved_model.next_version(output))
         facts = self._facts(name, version)
@@ -137,7 +139,7 @@ class _Export:
         if "saved_model" in self._config.formats:
             print(f"writing {version}", flush=True)
             if importlib.util.find_spec("tensorflow_serving"):
-                bundle.write(translator, output.resolve().parent, name, [self._warm_up_picture()])
+                bundle.write(translator, output.resolve().parent, name, [self._warm_up_image()])
             else:
                 saved_model.save(translator, version)
                 print(f"note: without its warm-up requests and the server's configuration. {MISSING}", file=sys.stderr)
@@ -152,7 +154,7 @@ class _Export:
                 *self._encodings,
                 output,
                 samples=samples,
-                representative=(image[None] for image in self._pictures("train", self._config.representative)),
+                representative=(image[None] for image in self._inputs("train", self._config.representative)),
                 formats=lite_formats,
                 size=None if self._config.dynamic else self._size,
                 about=lite_metadata.About(
@@ -167,31 +169,29 @@ class _Export:
         print(facts.summary())
         return version
 
-    def _pictures(self, split: str, count: int) -> Any:
+    def _inputs(self, split: str, count: int) -> Any:
         """Returns inputs of the run's own data set as the network sees them, float32 `(N, H, W, Cin)`."""
         import numpy as np
 
         from pipelines.build import evaluation_batches
-        from tfpix2pix.train import preprocessing, sources_of
+        from tfpix2pix.train import open_data, preprocessing
 
         data = dataclasses.replace(self._trained.data, image_size=self._size)
         if self._config.data_dir is not None:
             data = dataclasses.replace(data, data_dir=self._config.data_dir)
-        trained = dataclasses.replace(self._trained, data=data)
-        training, validation = sources_of(trained)
-        source = validation if split == "val" else training
+        source = open_data(data)[split]
         number = len(source.names)
         indices = np.unique(np.linspace(0, number - 1, min(count, number)).astype(int)).tolist()
-        batches = evaluation_batches(source, preprocessing(trained), indices=indices)
+        batches = evaluation_batches(source, preprocessing(data), indices=indices)
         return np.concatenate([batch["input"] for batch in batches.as_numpy_iterator()])
 
-    def _warm_up_picture(self) -> Any:
-        """Returns a grey picture of the size that was trained at."""
+    def _warm_up_image(self) -> Any:
+        """Returns a grey image of the size that was trained at."""
         import numpy as np
 
         encoding = self._encodings[0]
-        dtype = np.uint16 if encoding.bits == 16 else np.uint8
-        return np.full((*self._size, encoding.channels), encoding.scale // 2, dtype)
+        middle = np.array((encoding.low + encoding.high) / 2).astype(encoding.dtype)
+        return np.full((*self._size, encoding.channels), middle)
 
     def _checked(self, version: Path, samples: Any) -> dict[str, float]:
         """Loads a SavedModel again, as a server would, and compares it with Keras; returns what was measured.
@@ -240,28 +240,29 @@ def _size(text: str) -> tuple[int, int]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, exports, and says where everything lies; returns the exit status."""
+    console.begin()
     try:
         config = tyro.cli(ExportConfig, prog="python -m tfpix2pix.export", description=__doc__, args=arguments)
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.error(error)
         return 2
     quieten_tensorflow()
     import tensorflow as tf
 
+    from tfpix2pix import devices
+
+    print(devices.describe(), file=sys.stderr)
     try:
         version = export(config)
     except (ConfigError, DatasetError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.error(error)
         return 2
     except ExportError as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.error(error)
         return 1
     except (OSError, tf.errors.OpError) as error:
         reason = error.message if isinstance(error, tf.errors.OpError) else error
-        print(
-            f"error: {reason}\nWhat was there is kept; give the same command again once that is mended.",
-            file=sys.stderr,
-        )
+        console.error(f"{reason}\nWhat was there is kept; give the same command again once that is fixed.")
         return 1
     print(f"\nExported: {config.output} (version {version.name})  Card: {config.output / 'MODEL_CARD.md'}")
     print(f"Next: python -m tfpix2pix.translate --model={config.output} --input=FOLDER --output=FOLDER")

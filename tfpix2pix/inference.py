@@ -1,4 +1,4 @@
-"""The generator as it is used after training: any picture size, no state, and the form that is fastest on a CPU."""
+"""The generator as it is used after training: any image size, no state, and the form that is fastest on a CPU."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class InstanceNormalization(keras.layers.Layer):
         self.beta = self.add_weight(name="beta", shape=(input_shape[-1],), initializer="zeros")
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        """Gives each channel of each picture of `(B, H, W, C)` the mean beta and the standard deviation gamma."""
+        """Gives each channel of each image of `(B, H, W, C)` the mean beta and the standard deviation gamma."""
         mean = tf.reduce_mean(x, (1, 2), keepdims=True)
         variance = tf.reduce_mean(tf.math.squared_difference(x, mean), (1, 2), keepdims=True)
         factor = tf.math.rsqrt(variance + self.epsilon) * self.gamma
@@ -82,7 +82,7 @@ class InstanceNormalization(keras.layers.Layer):
 def inference_copy(
     generator: keras.Model, size: tuple[int | None, int | None] = (None, None), *, noise: bool = False
 ) -> keras.Model:
-    """Returns a float32 copy that takes pictures of another size.
+    """Returns a float32 copy that takes images of another size.
 
     Args:
         generator: a generator of this package, as `.keras` files hold it.
@@ -144,7 +144,7 @@ def crop_to(images: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor
 
 
 class Translator(tf.Module):
-    """A trained generator as three stateless functions: of a network's values, of pictures, and of files' bytes.
+    """A trained generator as two stateless functions: of a network's values, and of images as files hold them.
 
     Args:
         generator: a trained generator; copied.
@@ -179,13 +179,13 @@ class Translator(tf.Module):
                 output = self._model(padded, training=True)
         return crop_to(output, height, width)
 
-    def pictures(self, pictures: tf.Tensor) -> tf.Tensor:
-        """Maps uint8 or uint16 pictures `(B, H, W, channels)`, as files hold them, to pictures for people."""
+    def images(self, images: tf.Tensor) -> tf.Tensor:
+        """Maps images `(B, H, W, channels)`, as files hold them, to images in the target's dtype and units."""
         encoding = self.input_encoding
         if encoding.kind == "labels":
-            pictures = encode.classes(pictures, encoding)
-        seen = encode.to_network(pictures, encoding)
-        return encode.to_picture(self.values(seen), self.target_encoding, seen)
+            images = encode.classes(images, encoding)
+        seen = encode.to_network(images, encoding)
+        return encode.to_image(self.values(seen), self.target_encoding, seen)
 
 
 def _reflected(length: tf.Tensor, padded: tf.Tensor) -> tf.Tensor:

@@ -25,12 +25,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from pipelines.cache import write_atomically
 from pipelines.spec import Encoding
 from tfpix2pix.config import ConfigError
 from tfpix2pix.inference import inference_copy
 from tfpix2pix.lite_metadata import INPUT, OUTPUT, About, with_metadata
 from tfpix2pix.lite_worker import THREADS
-from tfpix2pix.run import write_atomically
 
 # The largest mean |difference| to Keras, on [-1, 1], that a file may have.
 LIMITS = {"float32": 0.02, "float16": 0.02, "dynamic": 0.02, "int8": 0.05}

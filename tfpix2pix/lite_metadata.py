@@ -14,6 +14,7 @@ import flatbuffers
 import numpy as np
 from flatbuffers.number_types import Float32Flags, UOffsetTFlags
 
+from pipelines.contents import shown
 from pipelines.spec import Encoding
 
 KEY = b"TFLITE_METADATA"
@@ -72,11 +73,11 @@ def with_metadata(model: bytes, about: About, given: Encoding, made: Encoding) -
 def metadata(about: About, given: Encoding, made: Encoding) -> bytes:
     """Returns the flatbuffer `ModelMetadata` of a generator."""
     image, translated = _tensor(INPUT, given), _tensor(OUTPUT, made)
-    scale = given.scale / 2
     if given.kind == "image":
-        image[4] = [_normalization(scale, scale)]
+        image[4] = [_normalization(*_middle_and_half(given))]
     if made.kind == "image":
-        translated[4] = [_normalization(-1.0, 2 / made.scale)]  # back to what files hold
+        middle, half = _middle_and_half(made)
+        translated[4] = [_normalization(-middle / half, 1 / half)]  # back to what files hold
     subgraph = {0: about.name, 2: [image], 3: [translated]}
     model = {0: about.name, 1: about.description, 2: about.version, 3: [subgraph], 4: about.author, 5: about.license}
     model[7] = PARSER_VERSION
@@ -100,17 +101,23 @@ def _normalization(mean: float, std: float) -> _Table:
 def meaning(encoding: Encoding) -> str:
     """Returns what the channels hold, in words."""
     if encoding.kind == "labels":
-        classes = encoding.classes or [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in encoding.palette]
+        classes = encoding.classes or tuple(map(shown, encoding.palette))
         return f"float32 (1, H, W, {encoding.depth}): 1 where a pixel is of the class, else -1; {', '.join(classes)}"
     if encoding.kind == "lightness":
         return "float32 (1, H, W, 1) in [-1, 1]: L / 50 - 1 of CIE Lab"
     if encoding.kind == "chroma":
         return "float32 (1, H, W, 2) in [-1, 1]: a / 110, b / 110 of CIE Lab"
     channels = {1: "grey", 3: "red, green, blue"}.get(encoding.channels, f"{encoding.channels} channels")
+    middle, half = _middle_and_half(encoding)
     return (
         f"float32 (1, H, W, {encoding.channels}) in [-1, 1]: {channels}, "
-        f"{encoding.bits}-bit value / {encoding.scale / 2:g} - 1"
+        f"({encoding.dtype} value - {middle:g}) / {half:g}, clipped"
     )
+
+
+def _middle_and_half(encoding: Encoding) -> tuple[float, float]:
+    """Returns the value that becomes 0, and how far from it those are that become -1 and 1."""
+    return (encoding.high + encoding.low) / 2, (encoding.high - encoding.low) / 2
 
 
 def _write(builder: flatbuffers.Builder, value: Any) -> int:

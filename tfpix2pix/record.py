@@ -98,7 +98,7 @@ class Record(contextlib.ExitStack):
             if index in measured:
                 errors.append(float(tf.reduce_mean(tf.abs(output - batch["target"]))))
             if index in shown:
-                rows.append(self._pictures(batch["input"][0], output[0], batch["target"][0]))
+                rows.append(self._displayable(batch["input"][0], output[0], batch["target"][0]))
         val_l1 = math.fsum(errors) / len(errors)
         best = min((value for _, (value,) in read_history(self._run.validation)), default=math.inf)
         self._val_history.append(step, np.array([[val_l1]], np.float32))
@@ -121,12 +121,13 @@ class Record(contextlib.ExitStack):
             )
             self._writer.flush()
 
-    def _pictures(
+    def _displayable(
         self, image: tf.Tensor, output: tf.Tensor, target: tf.Tensor
     ) -> tuple[report.Picture, report.Picture, report.Picture]:
-        """Returns what a network saw and made as pictures for people."""
+        """Returns what a network saw and made, and the target, as displayable images."""
         of_input, of_target = self._encodings
-        shown = [encode.to_picture(image, of_input)]
-        shown += [encode.to_picture(values, of_target, image) for values in (output, target)]
-        first, second, third = (encode.to_screen(picture.numpy()) for picture in shown)
-        return first, second, third
+        return (
+            encode.to_displayable(encode.to_image(image, of_input).numpy(), of_input),
+            encode.to_displayable(encode.to_image(output, of_target, image).numpy(), of_target),
+            encode.to_displayable(encode.to_image(target, of_target, image).numpy(), of_target),
+        )

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from tfpix2pix.run import read_history, write_atomically
+from pipelines.cache import write_atomically
+from tfpix2pix.run import read_history
 
 Picture = npt.NDArray[np.uint8]
 

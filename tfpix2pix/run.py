@@ -6,14 +6,18 @@ import contextlib
 import csv
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.cache import write_atomically
 from tfpix2pix.config import ConfigError, TrainConfig, differences
+
+if TYPE_CHECKING:
+    from tfpix2pix.fingerprint import DataDescription
 
 try:
     import fcntl
@@ -42,7 +46,7 @@ class Run:
         self.loss_plot = folder / "losses.png"
 
     def check(self, config: TrainConfig) -> None:
-        """Checks that `config` may start here, or go on here, without writing anything.
+        """Checks that `config` may start here, or resume here, without writing anything.
 
         Raises:
             ConfigError: if another run's config, or a file that a run would overwrite, is found.
@@ -54,7 +58,7 @@ class Run:
             if lines:
                 raise ConfigError(
                     f"{self.folder} holds another run:\n  " + "\n  ".join(lines) + "\n"
-                    "Give the same flags to go on with it, or another --workdir to start anew."
+                    "Give the same flags to resume it, or another --workdir to start a new run."
                 )
             return
         taken = [path.name for path in self._written() if path.exists()]
@@ -64,35 +68,31 @@ class Run:
                 "Give another --workdir."
             )
 
-    def check_data(self, data: Mapping[str, Any]) -> None:
-        """Checks that a run that goes on has the pairs that it began with.
+    def check_data(self, data: DataDescription) -> None:
+        """Checks that a run that resumes has the pairs that it began with.
 
         Args:
-            data: what `create` took.
+            data: what `create` takes.
 
         Raises:
             ConfigError: if they have changed.
         """
         if not self.data.exists():
             return
-        before, data = self.read_data(), json.loads(json.dumps(data))
-        lines = [
-            f"{name}: {_short(before.get(name))} there, {_short(data[name])} now"
-            for name in data
-            if before.get(name) != data[name]
-        ]
-        if lines:
+        before = self.read_data()
+        if lines := data.differences(before):
+            way_out = "Resume with version 0.1" if "names_sha256" in before else "Put back what was changed to resume"
             raise ConfigError(
                 f"The data set is not the one that {self.folder} was trained on:\n  " + "\n  ".join(lines) + "\n"
-                "Put back what was changed to go on, or give another --workdir to start anew."
+                f"{way_out}, or give another --workdir to start a new run."
             )
 
     def create(self, config: TrainConfig, data: Mapping[str, Any]) -> None:
-        """Makes the folders and writes the config and what the data set holds, or mends them on a run that goes on.
+        """Makes the folders and writes the config and what the data set holds; a run that resumes gets them again.
 
         Args:
             config: the run's choices.
-            data: what JSON can hold: the encodings `input` and `target`, and what tells the pairs from others.
+            data: what `DataDescription.to_json` returned.
 
         Raises:
             ConfigError: if nothing can be written there.
@@ -105,12 +105,14 @@ class Run:
             _write_if_new(self.data, json.dumps(data, indent=2) + "\n")
         except OSError as error:
             raise ConfigError(
-                f"--workdir={self.folder} can't be written to ({error.strerror}). Give another --workdir, or mend that."
+                f"--workdir={self.folder} can't be written to ({error.strerror}). Give another --workdir, or fix that."
             ) from error
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps other processes out while this one trains here; a killed one leaves no lock behind.
+
+        What a killed one had begun to write is removed.
 
         Raises:
             ConfigError: if another one trains here.
@@ -128,6 +130,9 @@ class Run:
             ) from error
         except OSError:
             pass  # some network drives know no locks
+        for folder in (self.folder, self.samples, self.checkpoints):
+            for left in folder.glob(".*.partial*"):
+                left.unlink(missing_ok=True)
         try:
             yield
         finally:
@@ -137,7 +142,7 @@ class Run:
         """Reads the config that the run was made with.
 
         Raises:
-            ConfigError: if there is none, or it is damaged.
+            ConfigError: if there is none, or it is corrupt.
         """
         try:
             return TrainConfig.from_json(self.config.read_text(encoding="utf-8"))
@@ -175,7 +180,7 @@ class History:
         path: the file; made if it isn't there.
         columns: names of the losses.
         step: rows after this step are dropped: a killed run had written them after its last checkpoint, and a run
-            that goes on from there writes them again.
+            that resumes from there writes them again.
     """
 
     def __init__(self, path: Path, columns: Sequence[str], step: int) -> None:
@@ -207,7 +212,7 @@ class History:
 
 
 def read_history(path: Path) -> list[tuple[int, list[float]]]:
-    """Reads a run's history: (step, losses) for each step. A last row that a kill cut off is left out."""
+    """Reads a run's history: (step, losses) for each step. A last row that a kill cut off is dropped."""
     with path.open(newline="", encoding="utf-8") as file:
         text = file.read()
     complete = text[: text.rfind("\n") + 1]
@@ -215,30 +220,10 @@ def read_history(path: Path) -> list[tuple[int, list[float]]]:
     return [(int(step), [float(value) for value in losses]) for step, *losses in rows]
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Calls `write` with a temporary name beside `path`, and renames what it wrote to `path`.
-
-    The temporary name has the same ending, since some writers choose their format by it.
-    """
-    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _write_if_new(path: Path, text: str) -> None:
-    """Leaves a file alone that holds this already: a drive that is cut off can't damage it then."""
+    """Leaves a file alone that holds this already: a drive that is cut off can't corrupt it then."""
     if not path.exists() or path.read_bytes() != text.encode():
         write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _digits(value: float) -> str:

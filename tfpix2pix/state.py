@@ -8,10 +8,10 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from pipelines.cache import write_atomically
 from tfpix2pix.config import TrainConfig
 from tfpix2pix.models import patchgan_discriminator, unet_generator
 from tfpix2pix.optimizers import FusedAdam, LossScale
-from tfpix2pix.run import write_atomically
 
 
 class TrainState(tf.Module):

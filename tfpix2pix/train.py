@@ -4,37 +4,46 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
+import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import tyro
 
-from pipelines import DatasetError, Preprocessing, open_dataset
+from pipelines import DatasetError, Preprocessing, Source, Splits, open_dataset
+from pipelines.catalog import check_name
 from pipelines.console import quieten_tensorflow, usable_cores
-from pipelines.registry import TASKS, check_name
+from pipelines.registry import TASKS
+from pipelines.spec import faults_of, group_faults
+from tfpix2pix import console
 from tfpix2pix.config import DEFAULT_DATASET, ConfigError, DataConfig, TrainConfig
+from tfpix2pix.flags import parse_ranges
 from tfpix2pix.recipes import recipe
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from pipelines.spec import Source
     from tfpix2pix.run import Run
 
-_SHOWN_FAULTS = 50
+HOW_TO_EXCLUDE = (
+    "Fix or remove them, or let `python -m pipelines.inspect --fix-list=FILE` list them and exclude them with "
+    "--exclude=FILE."
+)
+_logger = logging.getLogger(__name__)
 
 
 def fit(config: TrainConfig) -> Run:
-    """Trains a run to its end and returns its folder; a run that is found there goes on.
+    """Trains a run to its end and returns its folder; a run that is found there resumes.
+
+    What a user should know of the data set is logged, a warning each.
 
     Args:
         config: every choice; `tfpix2pix.recipe(dataset)` gives a data set's own.
 
     Raises:
-        ConfigError: if the choices don't fit each other, the pictures, or the run that lies there.
+        ConfigError: if the choices don't fit each other, the images, or the run that lies there.
         DatasetError: if the data set can't be had, or files of it are bad.
         NonFiniteLossError: if training diverges.
         Interrupted: after SIGINT or SIGTERM, once everything is saved.
@@ -42,17 +51,21 @@ def fit(config: TrainConfig) -> Run:
     Example:
         >>> run = tfpix2pix.fit(tfpix2pix.recipe("synthetic"))
     """
+    from tfpix2pix.fingerprint import DataDescription
     from tfpix2pix.run import Run
 
     prepare_tensorflow()
     run = Run(config.run.workdir)
     run.check(config)
     strategy = _strategy(config)
-    training, validation = sources_of(config)
-    data = describe(config, training, validation)
+    splits = open_data(config.data)
+    for note in splits.notes:
+        _logger.warning("%s", note)
+    training, validation = splits["train"], splits["val"]
+    data = DataDescription.of(preprocessing(config.data), training, validation)
     run.check_data(data)
     if config.data.check_data:
-        check_data({"train": training, "val": validation})
+        check_data(training, validation)
 
     from tfpix2pix.state import build_state
     from tfpix2pix.trainer import Trainer
@@ -61,17 +74,17 @@ def fit(config: TrainConfig) -> Run:
     workers = Workers(strategy)
     try:
         with strategy.scope():
-            state = build_state(config, *(encoding.depth for encoding in preprocessing(config).encodings(training)))
+            state = build_state(config, *(encoding.depth for encoding in data.encodings))
     except ValueError as error:
         raise ConfigError(f"The networks can't be built: {error}") from error
     if workers.chief:
-        run.create(config, data)
+        run.create(config, data.to_json())
     workers.wait()
     if not workers.chief:  # which may have been here before there was a folder
         run.check(config)
         run.check_data(data)
     with run.locked() if workers.chief else contextlib.nullcontext():
-        Trainer(config, run, strategy, workers, state, preprocessing(config), training, validation).train()
+        Trainer(config, run, strategy, workers, state, preprocessing(config.data), training, validation).train()
     return run
 
 
@@ -116,31 +129,14 @@ def prepare_tensorflow() -> None:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 
-def preprocessing(config: TrainConfig) -> Preprocessing:
-    """Returns how a run's pairs are prepared."""
-    data = config.data
-    hole = data.hole if data.task == "inpainting" else "none"
-    return Preprocessing(*data.image_size, data.direction, data.jitter, data.mirror, data.resize, data.one_hot, hole)
+def preprocessing(data: DataConfig) -> Preprocessing:
+    """Returns how the pairs of a data set are prepared."""
+    mask = data.mask if data.task == "inpainting" else "none"
+    return Preprocessing(*data.image_size, data.direction, data.jitter, data.flip, data.resize, data.one_hot, mask)
 
 
-def describe(config: TrainConfig, training: Source, validation: Source) -> dict[str, Any]:
-    """Returns what tells a run's data from other data, and what the network sees of it, for `data.json`."""
-    image, target = preprocessing(config).encodings(training)
-    names = "\0".join([*training.names, "", *validation.names])
-    pictures = [file for source in (training, validation) for pair in source.files() for file in pair]
-    sizes = "\0".join(str(file.stat().st_size) for file in pictures)
-    return {
-        "input": image.to_json(),
-        "target": target.to_json(),
-        "training_pairs": len(training.names),
-        "validation_pairs": len(validation.names),
-        "names_sha256": hashlib.sha256(names.encode()).hexdigest(),
-        "sizes_sha256": hashlib.sha256(sizes.encode()).hexdigest(),
-    }
-
-
-def open_data(data: DataConfig) -> Mapping[str, Source]:
-    """Returns a source for each split of what `data` names.
+def open_data(data: DataConfig) -> Splits:
+    """Returns a source for each split of what `data` names: train, val, and test where there is one.
 
     Raises:
         DatasetError: if it can't be had.
@@ -148,42 +144,25 @@ def open_data(data: DataConfig) -> Mapping[str, Source]:
     return open_dataset(
         data.dataset,
         data.data_dir,
-        size=data.image_size,
+        preprocessing=preprocessing(data),
         task=data.task,
-        one_hot=data.one_hot,
-        leave_out=data.leave_out,
+        value_range=parse_ranges(data.value_range),
+        exclude=data.exclude,
     )
 
 
-def sources_of(config: TrainConfig) -> tuple[Source, Source]:
-    """Returns what to train on and what to look at."""
-    sources = open_data(config.data)
-    if "train" not in sources:
-        raise DatasetError(f"{config.data.dataset} has no training pairs.")
-    return sources["train"], sources.get("val") or sources.get("test") or sources["train"]
-
-
-def check_data(sources: Mapping[str, Source]) -> None:
-    """Looks at every file of these splits.
+def check_data(*sources: Source) -> None:
+    """Looks at every file of some sources.
 
     Raises:
-        DatasetError: if any can't be used, naming each.
+        DatasetError: if any can't be used, naming them.
     """
-    faults = list(dict.fromkeys(line for source in sources.values() for line in source.faults()))
+    faults = list(dict.fromkeys(fault for source in sources for fault in faults_of(source)))
     if faults:
         raise DatasetError(
-            f"{len(faults)} file{'s' * (len(faults) > 1)} can't be used:{listed(faults)}\n"
-            "Mend or remove them, or let `python -m pipelines.inspect --fix-list=FILE` list them and train with "
-            "--leave-out=FILE. --no-check-data trains without looking."
+            f"{len(faults)} file{'s' * (len(faults) > 1)} can't be used:{group_faults(faults)}\n{HOW_TO_EXCLUDE} "
+            "--no-check-data trains without looking."
         )
-
-
-def listed(faults: Sequence[str]) -> str:
-    """Returns faults for an error's message, each on a line of its own; of very many, the first and how many more."""
-    shown = list(faults[:_SHOWN_FAULTS])
-    if len(faults) > len(shown):
-        shown.append(f"and {len(faults) - len(shown)} more")
-    return "".join(f"\n  {line}" for line in shown)
 
 
 def recipe_of(arguments: Sequence[str]) -> TrainConfig:
@@ -202,6 +181,7 @@ def recipe_of(arguments: Sequence[str]) -> TrainConfig:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, trains, and says where everything lies; returns the exit status."""
+    console.begin()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         config = tyro.cli(
@@ -212,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             args=arguments,
         )
     except (ConfigError, DatasetError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.error(error)
         return 2
     return _run(config)
 
@@ -222,9 +202,11 @@ def _run(config: TrainConfig) -> int:
     quieten_tensorflow()
     import tensorflow as tf
 
+    from tfpix2pix import devices
     from tfpix2pix.checkpoint import CheckpointError
     from tfpix2pix.trainer import Interrupted, NonFiniteLossError
 
+    print(devices.describe(*_computation(config)), file=sys.stderr)
     try:
         run = fit(config)
     except Interrupted as stop:
@@ -234,38 +216,46 @@ def _run(config: TrainConfig) -> int:
         print("stopped before the first step; the same command starts again", file=sys.stderr)
         return 130
     except (ConfigError, DatasetError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.error(error)
         return 2
     except (CheckpointError, NonFiniteLossError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.error(error)
         return 1
     except (OSError, tf.errors.OpError, UnicodeDecodeError) as error:
         return _blame(config, error)
-    print(f"\nFinished: {run.generator}\nPictures: {run.samples}  Losses: {run.loss_plot}")
+    print(f"\nFinished: {run.generator}\nImages: {run.samples}  Losses: {run.loss_plot}")
     print(f"Next: tensorboard --logdir {run.logs}")
     return 0
 
 
-def _blame(config: TrainConfig, error: OSError | tf.errors.OpError | UnicodeDecodeError) -> int:
-    """Says what is behind an error that stopped training: disk, another worker, or a picture; returns the status.
+def _computation(config: TrainConfig) -> tuple[str, int | None]:
+    """Returns a run's precision, and how many GPUs it uses at most."""
+    precision = "float32" if config.run.mixed_precision == "none" else f"mixed {config.run.mixed_precision}"
+    return precision, 1 if config.run.strategy == "one" else None
 
-    What can't be decoded is TensorFlow's own message, where it quotes the bytes of a broken picture.
+
+def _blame(config: TrainConfig, error: OSError | tf.errors.OpError | UnicodeDecodeError) -> int:
+    """Says what is behind an error that stopped training: disk, another worker, or an image; returns the status.
+
+    What can't be decoded is TensorFlow's own message, where it quotes the bytes of a corrupt image.
     """
-    kept = "The same command goes on from the last checkpoint"
+    resumes = "The same command resumes from the last checkpoint"
     if isinstance(error, OSError):
-        print(f"error: {error}\n{kept} once that is mended.", file=sys.stderr)
+        console.error(f"{error}\n{resumes} once that is fixed.")
         return 1
     if config.run.strategy == "multiworker" and not isinstance(error, UnicodeDecodeError):
         reason = error.message.splitlines()[0][:200]
-        print(f"error: another worker has ended, or can't be reached ({reason}).", file=sys.stderr)
-        print(f"{kept} once it is given to all workers again.", file=sys.stderr)
+        console.error(
+            f"another worker has ended, or can't be reached ({reason}).\n"
+            f"{resumes} once it is given to all workers again."
+        )
         return 1
-    # The input pipeline itself names no file.
+    # The input pipeline itself needn't name the file.
     try:
-        training, validation = sources_of(config)
-        check_data({"train": training, "val": validation})
+        splits = open_data(config.data)
+        check_data(splits["train"], splits["val"])
     except DatasetError as faults:
-        print(f"error: {faults}\n{kept} once that is mended.", file=sys.stderr)
+        console.error(f"{faults}\n{resumes} once that is fixed.")
         return 2
     raise error
 

@@ -172,7 +172,7 @@ class Trainer:
                 seed=self._config.run.seed,
                 start=self.step * batch_size + context.input_pipeline_id * own,
                 stop=self.total_steps * batch_size,
-                share=(own, batch_size),
+                shard=(own, batch_size),
                 memory=int(self._config.data.cache_gib * 2**30),
             ).map(lambda batch: {"input": batch["input"], "target": batch["target"]})  # no device takes the names
 

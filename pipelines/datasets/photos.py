@@ -45,9 +45,12 @@ def load(root: Path, preprocessing: Preprocessing, task: Task) -> Splits:
             are grey and colours are to be learned.
     """
     found_places, notes = layout.split_places(root)
+    cache.evict(cache.directory() / "prepared")
     places = {split: place for split, place in found_places.items() if isinstance(place, Path)} or {"train": root}
     if "train" not in places:
         raise DatasetError(f"{root} has {' and '.join(places)} but no train/.")
+    if kinds := layout.other_kinds(root, of_images=True):
+        notes.append(kinds)
     found = layout.with_validation({split: _find(place) for split, place in places.items()}, notes)
     detector = None
     if task == "edges":
@@ -56,12 +59,11 @@ def load(root: Path, preprocessing: Preprocessing, task: Task) -> Splits:
     sources = {}
     for split, photos in found.items():
         # A drawing must not be resized any more, or its lines turn grey: evaluation needs drawings of its own.
-        size = preprocessing.enlarged if split == "train" else preprocessing.size
+        size = preprocessing.size if detector and split != "train" else preprocessing.enlarged
         folder = _folder(root, task, preprocessing.resize if detector else "cover", size) / split
         items, faults = _prepared(photos, folder, size, preprocessing.resize, detector)
         if not items:
-            kinds = layout.other_kinds(root)
-            raise DatasetError(f"The {split} split of {root} holds no photo to use.{kinds}{group_faults(faults)}")
+            raise DatasetError(f"The {split} split of {root} holds no photo to use.{group_faults(faults)}")
         sources[split] = Files(items, "two_files" if detector else "one_image", _SIDES[task], faults)
     if task == "colorization":
         notes += _grey_notes(sources["train"], root)
@@ -81,7 +83,9 @@ def _find(root: Path) -> Found:
             faults.append(Fault(path, f"the same name as {by_name[name].name}"))
     if not by_name:
         kinds = layout.other_kinds(root)
-        raise DatasetError(f"{root} and its sub-folders hold no photo ({', '.join(images.SUFFIXES[:-1])}).{kinds}")
+        raise DatasetError(
+            f"{root} and its sub-folders hold no photo ({', '.join(images.SUFFIXES[:-1])}). {kinds}".strip()
+        )
     items = [Item(name, (path,)) for name, path in by_name.items()]
     return Found(items, "one_image", faults)
 

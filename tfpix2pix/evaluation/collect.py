@@ -1,4 +1,4 @@
-"""Opens what is to be evaluated, and gathers its pictures: what went in, what came out, what should have."""
+"""Opens what is to be evaluated, and gathers its images: what went in, what came out, what should have."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ import tensorflow as tf
 from pipelines import DatasetError, Preprocessing, encode
 from pipelines.build import evaluation_batches
 from pipelines.console import progress
-from pipelines.decode import ERRORS
-from pipelines.spec import Encoding, Source
-from tfpix2pix.config import ConfigError, DataConfig, TrainConfig, format_size
+from pipelines.sources import ERRORS
+from pipelines.spec import Encoding, Source, faults_of, group_faults
+from tfpix2pix.config import ConfigError, DataConfig, TrainConfig
+from tfpix2pix.flags import format_size
 from tfpix2pix.loading import Model, saved_model_of
 from tfpix2pix.metrics import segmentation
 from tfpix2pix.metrics.pictures import Pictures
 from tfpix2pix.run import Run
-from tfpix2pix.train import listed, open_data, preprocessing
+from tfpix2pix.train import HOW_TO_EXCLUDE, open_data, preprocessing
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,13 @@ class Pairs:
 
     @property
     def encodings(self) -> tuple[Encoding, Encoding]:
-        """What the pictures of input and target hold."""
+        """What the images of input and target hold."""
         return self.preprocessing.encodings(self.source)
 
 
 @dataclass(frozen=True)
 class Collected:
-    """The pictures for people, each uint8 `(N, H, W, 3)`."""
+    """The displayable images, each uint8 `(N, H, W, 3)`."""
 
     inputs: Pictures
     outputs: Pictures
@@ -100,16 +101,18 @@ def open_pairs(data: DataConfig, split: str, model: Model, most: int = 0) -> Pai
     """
     kinds = {model.input_encoding.kind, model.target_encoding.kind}
     data = dataclasses.replace(data, one_hot="labels" in kinds)
+    if data.task == "edges":  # lines are drawn at the size that training enlarges to, or without jitter at its own
+        data = dataclasses.replace(data, jitter=0)
     sources = open_data(data)
     if split not in sources:
         raise DatasetError(f"{data.dataset} has no split {split!r}. It has: {', '.join(sources)}")
-    source, prepared = sources[split], preprocessing(dataclasses.replace(TrainConfig(), data=data))
+    source, prepared = sources[split], preprocessing(data)
     given = prepared.encodings(source)
     _check_encoding("input", model.input_encoding, given[0], data)
     _check_encoding("target", model.target_encoding, given[1], data)
     if model.size and any(side > limit for side, limit in zip(data.image_size, model.size, strict=True)):
         raise ConfigError(
-            f"--model takes pictures of {format_size(model.size)} px at most, and --image-size is "
+            f"--model takes images of {format_size(model.size)} px at most, and --image-size is "
             f"{format_size(data.image_size)}."
         )
     indices = evenly(len(source.names), most or len(source.names))
@@ -134,9 +137,9 @@ def collect(model: Model, pairs: Pairs, noise_seed: int | None) -> Collected:
     for place, batch in enumerate(_batches(pairs.source, pairs.preprocessing, pairs.indices, "translating")):
         image = batch["input"]
         output = model(image.numpy(), None if noise_seed is None else (noise_seed, pairs.indices[place]))
-        found.inputs[place] = _screen(image, of_input)
-        found.outputs[place] = _screen(tf.constant(output), of_target, image)
-        found.targets[place] = _screen(batch["target"], of_target, image)
+        found.inputs[place] = _displayable(image, of_input)
+        found.outputs[place] = _displayable(tf.constant(output), of_target, image)
+        found.targets[place] = _displayable(batch["target"], of_target, image)
     return found
 
 
@@ -144,7 +147,7 @@ def training_inputs(pairs: Pairs, most: int) -> Pictures:
     """Returns evenly spaced inputs that were trained on: uint8 `(N, H, W, 3)`, at most so many."""
     indices = evenly(len(pairs.training.names), most)
     batches = _batches(pairs.training, pairs.preprocessing, indices, "reading training inputs")
-    return np.stack([_screen(batch["input"], pairs.encodings[0]) for batch in batches])
+    return np.stack([_displayable(batch["input"], pairs.encodings[0]) for batch in batches])
 
 
 def class_maps(pairs: Pairs, side: str) -> Any:
@@ -165,15 +168,12 @@ def _batches(source: Source, prepared: Preprocessing, indices: Sequence[int], na
     try:
         yield from progress(evaluation_batches(source, prepared, indices=indices), len(indices), name)
     except ERRORS as error:  # of the input pipeline, which doesn't know the file
-        shown = listed(source.faults()) or f" {error}"
-        raise DatasetError(
-            f"Pictures can't be read:{shown}\nMend them, or let `python -m pipelines.inspect --fix-list=FILE` list "
-            "them and leave them out with --leave-out=FILE."
-        ) from error
+        shown = group_faults(faults_of(source)) or f" {error}"
+        raise DatasetError(f"Images can't be read:{shown}\n{HOW_TO_EXCLUDE}") from error
 
 
-def _screen(values: tf.Tensor, encoding: Encoding, given: tf.Tensor | None = None) -> Pictures:
-    return encode.to_screen(encode.to_picture(values, encoding, given)[0].numpy())
+def _displayable(values: tf.Tensor, encoding: Encoding, given: tf.Tensor | None = None) -> Pictures:
+    return encode.to_displayable(encode.to_image(values, encoding, given)[0].numpy(), encoding)
 
 
 def _check_encoding(name: str, wanted: Encoding, given: Encoding, data: DataConfig) -> None:

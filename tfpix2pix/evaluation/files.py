@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from pipelines.cache import write_atomically
 from tfpix2pix.config import ConfigError
 from tfpix2pix.evaluation.result import Result
-from tfpix2pix.run import write_atomically
 
 if TYPE_CHECKING:
     from tfpix2pix.evaluation.collect import Collected

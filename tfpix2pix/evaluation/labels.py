@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,9 @@ from PIL import Image
 
 from pipelines import DatasetError, available, cityscapes
 from pipelines.console import progress
+from pipelines.contents import shown
 from pipelines.datasets.cityscapes import ids_file
+from pipelines.sources import Files
 from pipelines.spec import Encoding
 from tfpix2pix.config import ConfigError
 from tfpix2pix.evaluation.collect import Collected, Pairs, class_maps
@@ -73,7 +75,7 @@ def read(pairs: Pairs) -> Labels | None:
         return None
     if pairs.data.dataset == "cityscapes":
         return Labels(side, encoding, *_cityscapes(encoding), _train_ids(pairs))
-    names = encoding.classes or tuple("#{:02x}{:02x}{:02x}".format(*colour) for colour in encoding.palette)
+    names = encoding.classes or tuple(map(shown, encoding.palette))
     return Labels(side, encoding, names, np.arange(256, dtype=np.uint8), class_maps(pairs, side))
 
 
@@ -157,11 +159,11 @@ def _cityscapes(encoding: Encoding) -> tuple[tuple[str, ...], npt.NDArray[np.uin
 
 def _train_ids(pairs: Pairs) -> npt.NDArray[np.uint8]:
     """Reads the label ids, which unlike colours tell `polegroup` from `pole`."""
-    files = pairs.source.files()
+    items = cast(Files, pairs.source).items
     maps = []
     for index in pairs.indices:
-        with Image.open(ids_file(files[index][0])) as picture:
-            maps.append(cityscapes.TRAIN_IDS[np.asarray(picture)])
+        with Image.open(ids_file(items[index].files[0])) as image:
+            maps.append(cityscapes.TRAIN_IDS[np.asarray(image)])
     return np.stack(maps)
 
 

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipelines.cache import write_atomically
 from pipelines.inspection.page import printable
 from tfpix2pix import pages
-from tfpix2pix.config import format_size
 from tfpix2pix.evaluation.result import Figure, Result, Score
+from tfpix2pix.flags import format_size
 from tfpix2pix.metrics.pictures import Pictures, check_pictures
-from tfpix2pix.run import write_atomically
 
 _PACKAGE = "tfpix2pix.evaluation"
 _QUALITY = 85  # of WebP: what it loses can't be seen beside what a generator loses

@@ -11,9 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.spec import Encoding
-from tfpix2pix.config import ConfigError, ObjectiveConfig, TrainConfig, format_size
+from tfpix2pix.config import ConfigError, ObjectiveConfig, TrainConfig
 from tfpix2pix.evaluation.files import EVALUATION
 from tfpix2pix.evaluation.result import Figure, Result
+from tfpix2pix.flags import format_size
 from tfpix2pix.metrics import bootstrap
 from tfpix2pix.recipes import recipe
 from tfpix2pix.run import Run
@@ -39,7 +40,7 @@ def cautions(model: Path, split: str, target: Encoding) -> list[str]:
     Args:
         model: the path of what was scored.
         split: what it was scored on.
-        target: what the pictures hold.
+        target: what the images hold.
     """
     said, run = [], Run(model)
     if split == "train":
@@ -47,9 +48,10 @@ def cautions(model: Path, split: str, target: Encoding) -> list[str]:
     if run.best_generator.exists() and not run.generator.exists():
         said.append(f"The run isn't finished; what was scored is {run.best_generator.name}, the best so far.")
     shown = [f"the first 3 of {target.channels} channels"] if target.channels > 3 else []
-    shown += ["8 of 16 bits"] if target.bits == 16 else []
+    if target.dtype != "uint8" or target.value_range is not None:
+        shown.append(f"{target.dtype} values from {target.low:g} to {target.high:g} as 8 bits")
     if shown:
-        said.append(f"Pictures were scored as a screen shows them: {', '.join(shown)}.")
+        said.append(f"Images were scored as a screen shows them: {', '.join(shown)}.")
     return said
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tfpix2pix.run import write_atomically
+from pipelines.cache import write_atomically
 
 
 @dataclass(frozen=True)

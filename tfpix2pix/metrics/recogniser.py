@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from pipelines import DatasetError
+from pipelines.catalog import check_name
 from pipelines.console import quieten_tensorflow
-from pipelines.registry import check_name
-from tfpix2pix.config import DEFAULT_DATASET, ConfigError, Size, format_size
+from tfpix2pix import console
+from tfpix2pix.config import DEFAULT_DATASET, ConfigError
+from tfpix2pix.flags import Size, format_size
 
 if TYPE_CHECKING:
+    from pipelines.spec import Colour
     from tfpix2pix.metrics.pictures import Classes, Pictures
 
 NETWORK, CARD = "recogniser.keras", "recogniser.json"
@@ -50,7 +53,7 @@ class RecogniserConfig:
     learning_rate: float = 1e-3
     """Of Adam."""
     seed: int = 0
-    """Of the initial weights, the order of the pairs, crops and mirroring."""
+    """Of the initial weights, the order of the pairs, crops and flips."""
     overwrite: bool = False
     """Replace a recogniser that lies in the folder."""
 
@@ -85,7 +88,7 @@ class Recogniser:
     predict: Callable[[Pictures], Classes]
     size: tuple[int, int] | None = None
     classes: tuple[str, ...] = ()
-    palette: tuple[tuple[int, int, int], ...] = ()
+    palette: tuple[Colour, ...] = ()
     card: dict[str, Any] | None = None
 
     def __call__(self, photos: Pictures) -> Classes:
@@ -138,6 +141,7 @@ def load_recogniser(path: Path | str) -> Recogniser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, trains, and says how good the recogniser is; returns the exit status."""
+    console.begin()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         config = tyro.cli(
@@ -146,11 +150,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_name(config.dataset)
         check_output(config)
     except (ConfigError, DatasetError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.error(error)
         return 2
     quieten_tensorflow()
+    from tfpix2pix import devices
     from tfpix2pix.metrics.recognition import train
 
+    print(devices.describe(), file=sys.stderr)
     command = shlex.join(["python", "-m", "tfpix2pix.metrics.recogniser", *arguments])
     try:
         card = train(config, command)
@@ -158,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("stopped; nothing was written, and the same command starts again", file=sys.stderr)
         return 130
     except (ConfigError, DatasetError, FloatingPointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.error(error)
         return 2 if isinstance(error, ConfigError | DatasetError) else 1
     score = card["score"]
     print(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,10 @@ import tensorflow as tf
 
 from pipelines import DatasetError, Preprocessing, open_dataset
 from pipelines.build import evaluation_batches, training_batches
+from pipelines.cache import write_atomically
 from pipelines.console import progress
-from pipelines.spec import RGB, Encoding, Source
+from pipelines.contents import shown
+from pipelines.spec import RGB, Direction, Encoding, Source
 from tfpix2pix import devices
 from tfpix2pix.config import ConfigError
 from tfpix2pix.metrics import segmentation
@@ -23,18 +26,18 @@ from tfpix2pix.metrics.fcn import fully_convolutional
 from tfpix2pix.metrics.pictures import Classes, Pictures
 from tfpix2pix.metrics.recogniser import CARD, NETWORK, Recogniser, read_card
 from tfpix2pix.optimizers import FusedAdam, learning_rate
-from tfpix2pix.run import write_atomically
 
 if TYPE_CHECKING:
     from tfpix2pix.metrics.recogniser import RecogniserConfig
 
+_logger = logging.getLogger(__name__)
 _KEPT_BYTES = 2**30  # of pairs in memory
 _SCORED = 4  # photos at a time
 _LOOK_EVERY = 20  # steps between two looks at the loss, which makes the device wait
 
 
 def train(config: RecogniserConfig, command: str) -> dict[str, Any]:
-    """Trains a recogniser on the split train, scores it on val (or test), and saves it.
+    """Trains a recogniser on the split train, scores it on val, and saves it.
 
     The loss is the plain cross-entropy of all pixels that have a class.
 
@@ -47,26 +50,27 @@ def train(config: RecogniserConfig, command: str) -> dict[str, Any]:
 
     Raises:
         ConfigError: if the network can't be built.
-        DatasetError: if the data set can't be had, has no label maps, or nothing is held out.
+        DatasetError: if the data set can't be had, or has no label maps.
         FloatingPointError: if training diverges; nothing is written.
     """
-    sources = open_dataset(config.dataset, config.data_dir, size=config.image_size, one_hot=True)
-    held_out = next((split for split in ("val", "test") if split in sources), None)
-    if held_out is None:
-        raise DatasetError(f"{config.dataset} has no val and no test, so a recogniser can't be scored on it.")
-    preprocessing = _preprocessing(sources["train"], config)
+    height, width = config.image_size
+    preprocessing = Preprocessing(height, width, one_hot=True)
+    sources = open_dataset(config.dataset, config.data_dir, preprocessing=preprocessing)
+    for note in sources.notes:
+        _logger.warning("%s", note)
+    preprocessing = dataclasses.replace(preprocessing, direction=_direction(sources["train"], config))
     labels = preprocessing.encodings(sources["train"])[1]
     devices.keep_freed_memory()
     devices.set_determinism("auto")
     model = fully_convolutional(len(labels.palette), config.base_filters, config.seed)
     _fit(model, sources["train"], preprocessing, config)
-    score = evaluate(model, sources[held_out], preprocessing)
+    score = evaluate(model, sources["val"], preprocessing)
     card = {
-        "classes": labels.classes or tuple("#{:02x}{:02x}{:02x}".format(*colour) for colour in labels.palette),
+        "classes": labels.classes or tuple(map(shown, labels.palette)),
         "palette": labels.palette,
         "image_size": config.image_size,
-        "held_out_split": held_out,
-        "held_out_pairs": len(sources[held_out].names),
+        "held_out_split": "val",
+        "held_out_pairs": len(sources["val"].names),
         "score": score.to_json(),
         "training_pairs": len(sources["train"].names),
         **{
@@ -111,7 +115,7 @@ def load_trained(folder: Path) -> Recogniser:
     def predict(photos: Pictures) -> Classes:
         return np.asarray(recognise(tf.cast(photos, tf.float32) / 127.5 - 1.0))
 
-    palette = tuple((int(red), int(green), int(blue)) for red, green, blue in card.get("palette", ()))
+    palette = tuple(tuple(map(int, colour)) for colour in card.get("palette", ()))
     classes = tuple(map(str, card.get("classes", ())))
     return Recogniser(f"{folder.name}/{NETWORK}", predict, card["image_size"], classes, palette, card)
 
@@ -142,8 +146,8 @@ def load_saved_model(folder: Path) -> Recogniser:
     return Recogniser(folder.name, predict)
 
 
-def _preprocessing(source: Source, config: RecogniserConfig) -> Preprocessing:
-    """Returns how pairs are prepared: photos as input, label maps as target, one channel a class."""
+def _direction(source: Source, config: RecogniserConfig) -> Direction:
+    """Returns the direction that makes photos the input and label maps the target."""
     has_labels = [bool(side.palette) for side in source.sides]
     if has_labels == [True, True] or True not in has_labels:
         raise DatasetError(
@@ -154,10 +158,9 @@ def _preprocessing(source: Source, config: RecogniserConfig) -> Preprocessing:
     if photos != RGB:
         raise DatasetError(
             f"A recogniser sees 8-bit RGB photos. Those of {config.dataset} are {photos.kind}, {photos.channels} "
-            f"channels, {photos.bits} bits."
+            f"channels of {photos.dtype}."
         )
-    height, width = config.image_size
-    return Preprocessing(height, width, "AtoB" if has_labels[1] else "BtoA", one_hot=True)
+    return "AtoB" if has_labels[1] else "BtoA"
 
 
 def _fit(model: keras.Model, source: Source, preprocessing: Preprocessing, config: RecogniserConfig) -> None:

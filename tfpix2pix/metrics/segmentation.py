@@ -120,11 +120,11 @@ def scores(matrix: Matrices) -> SegmentationScores:
 
 
 def nearest_classes(pictures: Pictures, encoding: Encoding) -> npt.NDArray[np.uint8]:
-    """Reads pictures of label maps: each pixel gets the class whose colour is nearest in RGB.
+    """Reads displayable images of label maps: each pixel gets the class whose colour is nearest in RGB.
 
     Args:
         pictures: uint8 `(N, H, W, 3)`, say the output of photo -> labels.
-        encoding: has the palette.
+        encoding: what they were made displayable from; has the palette.
 
     Returns:
         uint8 `(N, H, W)`.
@@ -135,4 +135,7 @@ def nearest_classes(pictures: Pictures, encoding: Encoding) -> npt.NDArray[np.ui
     if not encoding.palette:
         raise ValueError("Classes can't be told without a palette.")
     pictures = check_pictures("pictures", pictures, channels=3)
-    return np.asarray(encode.classes(tf.constant(pictures), encoding))[..., 0]
+    values = np.array([encoding.palette], encoding.dtype)
+    colours = encode.to_displayable(values, encoding)[0]
+    shown = Encoding("labels", palette=tuple((int(red), int(green), int(blue)) for red, green, blue in colours))
+    return np.asarray(encode.classes(tf.constant(pictures), shown))[..., 0]

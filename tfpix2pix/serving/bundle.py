@@ -12,14 +12,14 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from pipelines import encode
+from pipelines.cache import write_atomically
 from pipelines.spec import Encoding
 from tfpix2pix.config import ConfigError
 from tfpix2pix.inference import Translator
-from tfpix2pix.run import write_atomically
 from tfpix2pix.serving import saved_model
 from tfpix2pix.serving.messages import MISSING, predict_request
 
-# The first server that reads WebP is 2.20: its TensorFlow decodes the pictures.
+# The first server that reads WebP is 2.20: its TensorFlow decodes the images.
 IMAGE = "tensorflow/serving:2.20.0"
 WARM_UP = "tf_serving_warmup_requests"
 _MOUNT = "/models"
@@ -35,21 +35,21 @@ _BATCHING = """\
 # How requests queue: BatchingParameters in protobuf's text form.
 # https://github.com/tensorflow/serving/blob/master/tensorflow_serving/batching/README.md
 #
-# As it stands, pictures of different requests never run together: each is computed by itself, whatever its size, and
+# As it stands, images of different requests never run together: each is computed by itself, whatever its size, and
 # one that can't be read fails alone. (The server merges requests into one batch without a look at their sizes. Tensors
 # of two sizes in one batch fail that whole batch, and so does one broken file, for everybody in it.)
 #
 # To merge requests, which is worth it on a GPU and not on a CPU: only where all clients send tensors of ONE height and
 # width to `serving_default` or `uint8`. Then raise max_execution_batch_size to 8 or so and batch_timeout_micros to
-# 2000. `image_bytes` gains nothing by it: it takes one picture after the other. Leave pad_variable_length_inputs off:
+# 2000. `image_bytes` gains nothing by it: it takes one image after the other. Leave pad_variable_length_inputs off:
 # it would change what the network sees.
 
-# A request may hold this many pictures, and is cut into batches of max_execution_batch_size.
+# A request may hold this many images, and is cut into batches of max_execution_batch_size.
 max_batch_size { value: 16 }
 enable_large_batch_splitting { value: true }
 max_execution_batch_size { value: 1 }
 
-# Microseconds that a picture waits for others to fill its batch.
+# Microseconds that an image waits for others to fill its batch.
 batch_timeout_micros { value: 0 }
 
 # Batches computed at a time. Each uses all cores, and needs its own memory.
@@ -74,7 +74,7 @@ services:
       - --model_config_file={mount}/models.config
       - --enable_batching=true
       - --batching_parameters_file={mount}/batching.config
-      # Milliseconds. A picture of many megapixels takes long on a CPU.
+      # Milliseconds. An image of many megapixels takes long on a CPU.
       - --rest_api_timeout_in_ms=120000
     restart: unless-stopped
     healthcheck:
@@ -98,7 +98,7 @@ def write(
     translator: Translator,
     folder: Path,
     name: str,
-    pictures: Sequence[npt.NDArray[Any]],
+    examples: Sequence[npt.NDArray[Any]],
     *,
     max_pixels: int = saved_model.MAX_PIXELS,
 ) -> Path:
@@ -112,24 +112,24 @@ def write(
         translator: what to export.
         folder: the folder to mount; holds `NAME/VERSION` and the configuration.
         name: the model's name, part of its address.
-        pictures: examples of what will be sent, uint8 or uint16 `(H, W, channels)` as the input encoding has it. The
-            server sends each to each signature when it loads the model, so that no user waits for a first request.
+        examples: images of the kind that will be sent, `(H, W, channels)` of the input encoding's dtype. The server
+            sends each to each signature when it loads the model, so that no user waits for a first request.
         max_pixels: see `saved_model.save`.
 
     Returns:
         The new version's folder.
 
     Raises:
-        ConfigError: if the name or a picture can't be used, `models.config` can't be read, or TensorFlow Serving's
+        ConfigError: if the name or an example can't be used, `models.config` can't be read, or TensorFlow Serving's
             messages are not installed.
         OSError: if the folder can't be written.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise ConfigError(f"A model's name is made of letters, digits, '_', '-' and '.'. Received: {name!r}")
-    for picture in pictures:
-        _check(picture, translator.input_encoding, max_pixels)
+    for example in examples:
+        _check(example, translator.input_encoding, max_pixels)
     models = _models_config(folder / "models.config", name)
-    records = warm_up_records(translator, name, pictures)
+    records = warm_up_records(translator, name, examples)
     version = folder / name / str(saved_model.next_version(folder / name))
     saved_model.save(translator, version, max_pixels=max_pixels, extra={WARM_UP: records} if records else None)
     texts = {"batching.config": _BATCHING, "compose.yaml": _COMPOSE.format(image=IMAGE, mount=_MOUNT, name=name)}
@@ -141,13 +141,13 @@ def write(
     return version
 
 
-def warm_up_records(translator: Translator, name: str, pictures: Sequence[npt.NDArray[Any]]) -> bytes:
-    """Returns a TFRecord file's bytes: a `PredictionLog` for each picture and signature.
+def warm_up_records(translator: Translator, name: str, examples: Sequence[npt.NDArray[Any]]) -> bytes:
+    """Returns a TFRecord file's bytes: a `PredictionLog` for each example and signature.
 
     Args:
         translator: what is exported.
         name: the model's name.
-        pictures: as for `write`.
+        examples: as for `write`.
 
     Raises:
         ConfigError: if TensorFlow Serving's messages are not installed.
@@ -160,38 +160,38 @@ def warm_up_records(translator: Translator, name: str, pictures: Sequence[npt.ND
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / WARM_UP
         with tf.io.TFRecordWriter(str(file)) as writer:
-            for picture in pictures:
-                for signature, argument, value in _arguments(translator, picture):
+            for example in examples:
+                for signature, argument, value in _arguments(translator, example):
                     log = prediction_log_pb2.PredictionLog()
                     log.predict_log.request.CopyFrom(predict_request(name, signature, argument, value))
                     writer.write(log.SerializeToString())
         return file.read_bytes()
 
 
-def _arguments(translator: Translator, picture: npt.NDArray[Any]) -> Iterator[tuple[str, str, Any]]:
-    """Yields each signature's name, its input's name and what it takes for one picture."""
-    encoding, batch = translator.input_encoding, tf.constant(picture)[tf.newaxis]
+def _arguments(translator: Translator, example: npt.NDArray[Any]) -> Iterator[tuple[str, str, Any]]:
+    """Yields each signature's name, its input's name and what it takes for one example."""
+    encoding, batch = translator.input_encoding, tf.constant(example)[tf.newaxis]
     seen = encode.classes(batch, encoding) if encoding.kind == "labels" else batch
     yield saved_model.VALUES, "image", encode.to_network(seen, encoding).numpy()
-    yield saved_model.pictures_signature(encoding), "image", batch.numpy()
+    yield saved_model.array_signature(encoding), "image", batch.numpy()
     if saved_model.speaks_png(translator):
-        yield saved_model.BYTES, "image_bytes", [tf.io.encode_png(picture).numpy()]
+        yield saved_model.BYTES, "image_bytes", [tf.io.encode_png(example).numpy()]
 
 
 def _write_text(file: Path, text: str) -> None:
     write_atomically(file, lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def _check(picture: npt.NDArray[Any], encoding: Encoding, max_pixels: int) -> None:
+def _check(example: npt.NDArray[Any], encoding: Encoding, max_pixels: int) -> None:
     """Checks an example: the server would refuse to load a model whose warm-up fails."""
-    bits = picture.dtype.itemsize * 8 if picture.dtype.kind == "u" else 0
-    if picture.ndim != 3 or picture.shape[-1] != encoding.channels or bits != encoding.bits or 0 in picture.shape:
+    fits = example.ndim == 3 and example.shape[-1] == encoding.channels and example.dtype == encoding.dtype
+    if not fits or 0 in example.shape:
         raise ConfigError(
-            f"An example picture must be uint{encoding.bits} (H, W, {encoding.channels}). "
-            f"Received: {picture.dtype} {picture.shape}"
+            f"An example image must be {encoding.dtype} (H, W, {encoding.channels}). "
+            f"Received: {example.dtype} {example.shape}"
         )
-    if picture.shape[0] * picture.shape[1] > max_pixels:
-        raise ConfigError(f"An example picture has more than the {max_pixels} pixels that requests may have.")
+    if example.shape[0] * example.shape[1] > max_pixels:
+        raise ConfigError(f"An example image has more than the {max_pixels} pixels that requests may have.")
 
 
 def _models_config(file: Path, name: str) -> str | None:
@@ -207,7 +207,7 @@ def _models_config(file: Path, name: str) -> str | None:
         try:
             text_format.Parse(file.read_text(encoding="utf-8"), config)
         except (text_format.ParseError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file} can't be read: {error}. Mend it, or move it away to have a new one.") from error
+            raise ConfigError(f"{file} can't be read: {error}. Fix it, or move it away to have a new one.") from error
     models = config.model_config_list.config
     if any(model.name == name for model in models):
         return None

@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from pipelines.cache import write_atomically
+from tfpix2pix import console
 from tfpix2pix.config import ConfigError
-from tfpix2pix.run import write_atomically
 from tfpix2pix.serving.connections import Busy, Connection, GrpcConnection, RestConnection, ServerError, Unreachable
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
@@ -28,6 +29,7 @@ PAUSES = (0.5, 1.0, 2.0)  # seconds before each new try
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, translates, and lists what could not be translated; returns the exit status."""
+    console.begin()
     flags = _parser().parse_args(arguments)
     try:
         jobs, kept, failures = find(flags.input, flags.output, overwrite=flags.overwrite)
@@ -39,15 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             connection.check()
             failures += translate(connection, jobs, flags.parallel)
     except (ConfigError, Unreachable) as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.error(error)
         return 2
     except KeyboardInterrupt:
-        print("stopped; the same command goes on with the pictures that are missing", file=sys.stderr)
+        print("stopped; the same command resumes with the images that are missing", file=sys.stderr)
         return 130
     for line in failures:
         print(f"not translated: {line}", file=sys.stderr)
     if kept:
-        print(f"{kept} pictures were there already and are as they were (--overwrite replaces them)")
+        print(f"{kept} images were there already and are as they were (--overwrite replaces them)")
     print(f"Pictures: {flags.output}")
     return 1 if failures else 0
 

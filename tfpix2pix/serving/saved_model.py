@@ -1,4 +1,4 @@
-"""A translator as a SavedModel: without state, for any number and size of pictures, usable without this package.
+"""A translator as a SavedModel: without state, for any number and size of images, usable without this package.
 
 The weights stay variables, as is TensorFlow Serving's norm: all signatures share one copy of them, beside a graph of a
 few hundred kilobytes. Frozen, each signature would hold a copy of its own in a file that may not exceed 2 GB, to no
@@ -15,9 +15,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from pipelines import decode
 from pipelines.spec import Encoding
 from tfpix2pix.inference import Translator
+from tfpix2pix.serving import decoding
 
 MAX_PIXELS = 4096 * 4096
 VALUES = "serving_default"
@@ -29,20 +29,21 @@ def save(
 ) -> None:
     """Writes a SavedModel whose requests change nothing, all at once.
 
-    Its signatures, each for any number of pictures B and any height and width (1 pixel is enough):
+    Its signatures, each for any number of images B and any height and width (1 pixel is enough):
 
     - `serving_default`: `image` float32 `(B, H, W, Cin)` in [-1, 1], as the network sees it, to `translated` float32
       `(B, H, W, Cout)` in [-1, 1].
-    - `uint8`, or `uint16` where the input's pictures have 16 bits: `image` `(B, H, W, channels)`, as files hold it, to
-      `translated`, pictures for people, uint8 or uint16.
+    - `uint8`, or whatever the input's dtype is: `image` `(B, H, W, channels)`, as files hold it, to `translated`
+      `(B, H, W, channels)` in the target's dtype and units.
     - `image_bytes`: `image_bytes` string `(B,)`, each a JPEG, PNG, WebP, GIF or BMP file, which may differ in size, to
-      `png_bytes` string `(B,)`. Only where PNG has the channels: 1 or 3 on both sides.
+      `png_bytes` string `(B,)`. Files are decoded as `decoding` says: camera orientation is ignored. Only where PNG
+      holds both sides: 1 or 3 channels of uint8 or uint16.
 
     Args:
         translator: what to export.
         folder: the new folder, for TensorFlow Serving `NAME/VERSION`; folders above it are made.
         max_pixels: a request of more pixels is refused (`INVALID_ARGUMENT`) before anything is decoded or computed:
-            all pictures of a request together, but in `image_bytes`, which takes one after the other, each alone.
+            all images of a request together, but in `image_bytes`, which takes one after the other, each alone.
         extra: files for the folder `assets.extra`, which travel with the model: contents by name.
 
     Raises:
@@ -79,15 +80,15 @@ def next_version(folder: Path) -> int:
     return max((int(name) for name in names if name.isascii() and name.isdecimal()), default=0) + 1
 
 
-def pictures_signature(encoding: Encoding) -> str:
-    """Returns the name of the signature that takes pictures of that encoding as arrays."""
-    return f"uint{encoding.bits}"
+def array_signature(encoding: Encoding) -> str:
+    """Returns the name of the signature that takes images of that encoding as arrays: the dtype's."""
+    return encoding.dtype
 
 
 def speaks_png(translator: Translator) -> bool:
-    """Tells whether there is a signature `image_bytes`: whether PNG has the channels of both sides."""
-    given, made = translator.input_encoding, translator.target_encoding
-    return given.channels in (1, 3) and (made.kind != "image" or made.channels in (1, 3))
+    """Tells whether there is a signature `image_bytes`: whether PNG holds the images of both sides."""
+    sides = translator.input_encoding, translator.target_encoding
+    return all(side.channels in (1, 3) and side.dtype in ("uint8", "uint16") for side in sides)
 
 
 def signatures(translator: Translator, max_pixels: int) -> dict[str, Callable[..., Any]]:
@@ -100,13 +101,13 @@ def signatures(translator: Translator, max_pixels: int) -> dict[str, Callable[..
         with tf.control_dependencies([tf.debugging.assert_less_equal(tf.abs(image), 1.001, out_of_range)]):
             return {"translated": translator.values(tf.identity(image))}
 
-    def of_pictures(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"translated": translator.pictures(_within(image, max_pixels))}
+    def of_arrays(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"translated": translator.images(_within(image, max_pixels))}
 
     def of_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         def of_file(data: tf.Tensor) -> tf.Tensor:
-            picture = decode.decode(data, given, max_pixels)
-            return tf.io.encode_png(translator.pictures(picture[tf.newaxis])[0])
+            image = decoding.decode(data, given, max_pixels)
+            return tf.io.encode_png(translator.images(image[tf.newaxis])[0])
 
         # One at a time: side by side they would need so many times the memory, for hardly more speed.
         pngs = tf.map_fn(of_file, image_bytes, parallel_iterations=1, fn_output_signature=tf.string)
@@ -115,10 +116,10 @@ def signatures(translator: Translator, max_pixels: int) -> dict[str, Callable[..
     def function(body: Callable[..., Any], shape: tuple[int | None, ...], dtype: tf.DType, name: str) -> Any:
         return tf.function(body, input_signature=[tf.TensorSpec(shape, dtype, name)], autograph=False)
 
-    dtype = tf.uint16 if given.bits == 16 else tf.uint8
+    shape = (None, None, None, given.channels)
     functions = {
         VALUES: function(of_values, (None, None, None, given.depth), tf.float32, "image"),
-        pictures_signature(given): function(of_pictures, (None, None, None, given.channels), dtype, "image"),
+        array_signature(given): function(of_arrays, shape, tf.as_dtype(given.dtype), "image"),
     }
     if speaks_png(translator):
         functions[BYTES] = function(of_bytes, (None,), tf.string, "image_bytes")
@@ -127,11 +128,11 @@ def signatures(translator: Translator, max_pixels: int) -> dict[str, Callable[..
 
 def _within(images: tf.Tensor, max_pixels: int) -> tf.Tensor:
     """Returns `images` `(B, H, W, C)` once it is known that they have pixels, and not too many together."""
-    # As floats, since sizes that no memory holds can stand in the shape of a request without a picture.
+    # As floats, since sizes that no memory holds can stand in the shape of a request without an image.
     count, height, width = tf.unstack(tf.cast(tf.shape(images, tf.int64)[:3], tf.float64))
     too_many = f"more than {max_pixels / 1e6:g} megapixels in one request are refused"
     checks = [
-        tf.debugging.assert_positive(tf.minimum(height, width), "a picture needs at least one pixel"),
+        tf.debugging.assert_positive(tf.minimum(height, width), "an image needs at least one pixel"),
         tf.debugging.assert_less_equal(
             tf.maximum(count, 1.0) * height * width, tf.constant(max_pixels, tf.float64), too_many
         ),

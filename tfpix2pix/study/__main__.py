@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from tfpix2pix import console
 from tfpix2pix.config import ConfigError
 from tfpix2pix.study.build import BuildConfig, build
 from tfpix2pix.study.score import ScoreConfig, score, table
@@ -16,12 +17,13 @@ from tfpix2pix.study.score import ScoreConfig, score, table
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags and does what they say; returns the exit status."""
+    console.begin()
     given = vars(_parser().parse_args(arguments))
     verb = given.pop("verb")
     try:
         return int(verb(given))
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.error(error)
         return 2
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from pipelines.pillow import open_picture
+from pipelines import images
 from tfpix2pix.config import ConfigError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
@@ -94,23 +94,17 @@ def encode(file: Path, size: int) -> tuple[bytes, tuple[int, int]]:
         PictureError: if it can't be read.
     """
     try:
-        with open_picture(file) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith("I"):
-                # Pillow itself would cut 16 bits off at 255.
-                picture = Image.fromarray((np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8))
-            if picture.has_transparency_data:
-                colours = picture.convert("RGBA")
-                picture = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
-            picture = picture.convert("RGB")
-    except Exception as error:  # Pillow's readers raise of all kinds on a broken file
-        raise PictureError(f"can't be read ({error})") from error
+        values = images.read_raw(file)
+    except images.ImageError as error:
+        raise PictureError(f"can't be read ({error.fault.reason})") from error
+    if values.dtype == np.uint16:
+        values = (values // 257).astype(np.uint8)
+    picture = Image.fromarray(np.repeat(values, 3, axis=-1) if values.shape[-1] == 1 else values)
     before = picture.size
     if before != (size, size):
         picture = picture.resize((size, size), Image.Resampling.LANCZOS)
     data = io.BytesIO()
-    # A new picture: what the file said about itself stays behind.
-    Image.fromarray(np.asarray(picture)).save(data, "PNG")
+    picture.save(data, "PNG")
     return data.getvalue(), before
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import os
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.registry import licence
+from pipelines.catalog import licence
 from pipelines.spec import Encoding
 from tfpix2pix import pages
 from tfpix2pix.config import ConfigError
@@ -100,15 +101,16 @@ def model_of(export: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _check(encoding: Encoding, side: str) -> None:
-    """Checks that the page knows how to show and read such pictures.
+    """Checks that the page knows how to show and read such images.
 
     Raises:
         ConfigError: if it doesn't.
     """
-    if encoding.channels not in (1, 3) or encoding.bits != 8:
+    if encoding.channels not in (1, 3) or encoding.dtype != "uint8" or encoding.value_range is not None:
+        values = f"{encoding.dtype} values from {encoding.low:g} to {encoding.high:g}"
         raise ConfigError(
-            f"The {side} has {encoding.channels} channels of {encoding.bits} bits; the page knows pictures of 1 or 3 "
-            "channels and 8 bits."
+            f"The {side} has {encoding.channels} channels of {values}; the page knows images of 1 or 3 channels of "
+            "uint8 values from 0 to 255."
         )
 
 
@@ -119,9 +121,16 @@ def _page_config(settings: Mapping[str, Any]) -> dict[str, Any]:
         "name": settings["name"],
         "model": "model.tflite",
         "shape": [1, *settings["size"], encoding.depth],
-        "input": settings["input"],
-        "target": settings["target"],
+        "input": _as_drawn(encoding).to_json(),
+        "target": _as_drawn(Encoding.from_json(settings["target"])).to_json(),
     }
+
+
+def _as_drawn(encoding: Encoding) -> Encoding:
+    """Returns grey label maps as coloured ones, which people can draw and tell apart."""
+    if encoding.kind != "labels" or encoding.channels == 3:
+        return encoding
+    return dataclasses.replace(encoding, channels=3, palette=encoding.display_palette)
 
 
 def _page(about: Mapping[str, str], config: Mapping[str, Any]) -> str:
@@ -139,7 +148,7 @@ def _copy_runtime(litert: Path, output: Path) -> None:
     text = index.read_text(encoding="utf-8")
     bare = 'from "@litertjs/wasm-utils"'
     if text.count(bare) != 1:
-        raise ConfigError(f"{litert} isn't what npm has of LiteRT.js. Remove that folder, and it is fetched anew.")
+        raise ConfigError(f"{litert} isn't what npm has of LiteRT.js. Remove that folder, and it is fetched again.")
     for name, content in (
         (
             index,

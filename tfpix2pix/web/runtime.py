@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.download import cache_directory
+from pipelines import cache
 from tfpix2pix.config import ConfigError
 
 TIMEOUT = 600.0  # seconds that npm may take
@@ -66,7 +66,7 @@ def folder() -> Path:
     Raises:
         ConfigError: if npm isn't installed, can't fetch a package, or what it fetched isn't what was pinned.
     """
-    kept = cache_directory() / f"litertjs-{PACKAGES[0].version}"
+    kept = cache.directory() / f"litertjs-{PACKAGES[0].version}"
     if kept.is_dir():
         return kept
     kept.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,91 @@
+import logging
+import os
+import subprocess
+import types
+
+import pytest
+import tensorflow as tf
+
+from tfpix2pix import console, devices
+
+
+def test_parameters_become_flags():
+    message = "`data_dir` is missing; give `one_hot`, `value_range` A=0:1, or run `python -m x`; `low` is no flag."
+    expected = "--data-dir is missing; give --one-hot, --value-range A=0:1, or run `python -m x`; `low` is no flag."
+    assert console.as_flags(message) == expected
+
+
+def test_what_the_packages_log_is_shown_as_notes_once(capsys):
+    console.begin()
+    console.begin()
+    logging.getLogger("pipelines.layout").warning("%s of `exclude`", 3)
+    logging.getLogger("tfpix2pix.train").info("Waiting.")
+    assert capsys.readouterr().err == "note: 3 of --exclude\nnote: Waiting.\n"
+
+
+def test_any_name_can_be_printed(capfd):
+    code = "import os; from tfpix2pix import console; console.begin(); print(os.fsdecode(b'\\xff'))"
+    done = subprocess.run([os.sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"\\udcff\n"
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Lets TensorFlow see so many GPUs, and this machine have another one."""
+
+    def make(seen=0, present=None, cuda=True, hidden=None):
+        gpus = [types.SimpleNamespace(name=f"GPU:{number}") for number in range(seen)]
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus if kind == "GPU" else [])
+        monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _: {"device_name": "NVIDIA X"})
+        monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: cuda)
+        monkeypatch.setattr(devices, "usable_cores", lambda: 2)
+        monkeypatch.setattr(devices, "_nvidia_gpu", lambda: present)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if hidden is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments", "line"),
+    [
+        ({}, (), "Device: 2 CPU cores, float32"),
+        ({"seen": 1}, ("mixed float16", None), "Device: NVIDIA X (1 GPU), mixed float16"),
+        ({"seen": 4}, ("float32", None), "Device: NVIDIA X (4 GPUs), float32"),
+        ({"seen": 4}, (), "Device: NVIDIA X (1 GPU), float32"),
+    ],
+)
+def test_the_device_and_the_precision(machine, options, arguments, line):
+    machine(**options)
+    assert devices.describe(*arguments) == line
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({}, 'its CUDA libraries are missing, or don\'t fit the driver. pip install "tensorflow[and-cuda]"'),
+        ({"cuda": False}, "this build of TensorFlow knows no CUDA. On Linux, or in WSL: pip install"),
+        ({"hidden": "-1"}, "CUDA_VISIBLE_DEVICES=-1 hides it."),
+        ({"hidden": ""}, "CUDA_VISIBLE_DEVICES= hides it."),
+        ({"hidden": "0"}, "its CUDA libraries are missing"),
+    ],
+)
+def test_a_gpu_that_is_not_used_and_why(machine, options, reason):
+    machine(present="NVIDIA H100", **options)
+    first, second = devices.describe().splitlines()
+    assert first == "Device: 2 CPU cores, float32"
+    assert second.startswith(f"note: TensorFlow can't use the NVIDIA H100 of this machine: {reason}")
+
+
+def test_the_drivers_word_on_a_gpu(monkeypatch, tmp_path):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'NVIDIA L4'\necho 'NVIDIA L4'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert devices._nvidia_gpu() == "NVIDIA L4"
+    tool.write_text("#!/bin/sh\necho 'No devices were found'\nexit 6\n")
+    monkeypatch.setattr(devices.Path, "exists", lambda self: str(self) == "/dev/nvidia0")
+    assert devices._nvidia_gpu() == "NVIDIA GPU"
+    monkeypatch.setattr(devices.Path, "exists", lambda self: False)
+    assert devices._nvidia_gpu() is None
