@@ -229,7 +229,7 @@ def _write_list(flags: argparse.Namespace, bad: Sequence[str]) -> list[str]:
     lines = [f"./{name}" if name.startswith("#") else name for name in dict.fromkeys([*before, *bad])]
     unfit = [line for line in lines if line.encode(errors="replace").decode().splitlines() != [line]]
     if unfit:
-        print(f"{len(unfit)} names can't stand in a list, rename those files: {unfit}", file=sys.stderr)
+        print(f"These names can't stand in a list, rename the files: {unfit}", file=sys.stderr)
     text = "\n".join([LIST_HEAD, *(line for line in lines if line not in unfit)]) + "\n"
     flags.fix_list.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(flags.fix_list, lambda path: path.write_text(text, encoding="utf-8"))

@@ -1,6 +1,7 @@
 import contextlib
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipelines import build, encode, inspect, sources
+from pipelines import build, contents, encode, inspect, sources
 from pipelines.inspection import duplicates, measure, page, sheet, survey
 from pipelines.registry import open_dataset
 from pipelines.spec import RGB, Encoding, Fault, Preprocessing, Splits, faults_of
@@ -187,7 +188,7 @@ def test_a_list_holds_names_that_look_like_comments_and_no_broken_ones(tmp_path,
     assert unfit == ["two\nlines.png", "not utf-8 \udcff.png"]
     assert (tmp_path / "bad.txt").read_text() == f"{inspect.LIST_HEAD}\n./#a/1.png\nb.png\n"
     assert Path("./#a/1.png") == Path("#a/1.png")
-    assert "2 names can't stand in a list" in capsys.readouterr().err
+    assert "These names can't stand in a list" in capsys.readouterr().err
 
 
 def test_nothing_else_is_overwritten(folder, tmp_path, capsys):
@@ -284,7 +285,7 @@ def test_the_sheet_shows_what_training_sees(folder):
     assert sorted(image.tobytes() for image in seen) == sorted(image.tobytes() for image in drawn)
     assert len({image.tobytes() for image in drawn}) == 6  # each another crop
 
-    image = np.asarray(sheet.draw(rows, "title"))
+    image = np.asarray(sheet.draw(rows))
     assert image.shape[2] == 3
     large = np.repeat(np.repeat(rows[1][2].target, 4, 0), 4, 1)  # 32 px are shown at 128
     corner = np.array(image.shape[:2]) - sheet._GAP - large.shape[0]
@@ -322,6 +323,76 @@ def test_any_number_of_channels_and_sixteen_bits_of_fewer_pairs(tmp_path, rng, c
     assert report["sides"]["target"]["encoding"]["dtype"] == "uint16"
     assert report["sizes"]["train"][0]["input"] == "8x10"
     assert report["sizes"]["train"][0]["enlarged"]
+
+
+def test_grey_label_maps_are_recommended_for_one_hot_only_where_it_is_accepted(tmp_path, capsys):
+    """Side-by-side PNG files, 20 of them; some are looked into before training, all with `one_hot`."""
+    grey = [np.repeat(np.asarray(Image.fromarray(photo(i)).convert("L"))[..., None], 3, -1) for i in range(20)]
+    for number in range(20):
+        labels = np.zeros((SIZE, SIZE, 3), np.uint8)
+        labels[:, number : number + 8] = 128
+        labels[16:] = 255
+        pair = np.concatenate([labels, np.where(grey[number] > 110, 255, 0).astype(np.uint8)], axis=1)
+        (tmp_path / "data").mkdir(exist_ok=True)
+        Image.fromarray(pair).save(tmp_path / "data" / f"{number:02}.png")
+    flags = f"--dataset={tmp_path / 'data'}", f"--output={tmp_path / 'out'}"
+    assert run(*flags) == 0
+    assert "(3 values): they are trained on as colours and blended by resizing; --one-hot" in capsys.readouterr().out
+    assert run(*flags, "--one-hot") == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [row["name"] for row in report["sides"]["input"]["channels"]] == ["#000000", "#808080", "#ffffff"]
+    # One file that is a photo, and isn't among those that are looked into.
+    looked_into = {item.name for item in contents.spread(open_dataset(flags[0][10:])["train"].items, 8)}
+    held_out = set(open_dataset(flags[0][10:])["val"].names)
+    other = next(f"{n:02}" for n in range(20) if f"{n:02}" not in looked_into | held_out)
+    Image.fromarray(np.concatenate([photo(1), photo(2)], axis=1)).save(tmp_path / "data" / f"{other}.png")
+    capsys.readouterr()
+    assert run(*flags) == 0
+    findings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("- ")]
+    assert not [line for line in findings if "--one-hot does" in line]
+    assert [line for line in findings if f"{other}.png has " in line and "--one-hot needs label maps" in line]
+    assert run(*flags, "--one-hot") == 2
+
+
+def test_a_value_range_and_what_it_clips(tmp_path, capsys):
+    root = tmp_path / "ct"
+    for side in "AB":
+        (root / side).mkdir(parents=True)
+    for number in range(4):
+        heights = np.linspace(-1000, 1000, 32 * 32, dtype=np.float32).reshape(32, 32)
+        np.save(root / "A" / f"{number}.npy", np.roll(heights, number))
+        Image.fromarray(photo(0)).save(root / "B" / f"{number}.png")
+    flags = f"--dataset={root}", f"--output={tmp_path / 'out'}"
+    assert run(*flags) == 2
+    error = capsys.readouterr().err
+    assert "Side A holds float32 values, from -1000 to 1000" in error
+    assert "--value-range, such as A=-1000:1000" in error
+    assert run(*flags, "--value-range=A=-500:1000") == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    image, target = report["sides"]["input"], report["sides"]["target"]
+    assert image["clipped"] == pytest.approx(0.25)
+    assert (image["channels"][0]["min"], image["channels"][0]["max"]) == (-1, 1)
+    assert (target["clipped"], target["always_the_same"], image["always_the_same"]) == (None, True, False)
+    printed = capsys.readouterr().out
+    assert "- 25.00% of the input (side A)'s values are outside -500 to 1000 and are clipped." in printed
+    assert "- The target (side B) is the same image in every pair: there is nothing to learn." in printed
+    assert printed.splitlines()[-1].endswith("--value-range=A=-500:1000")
+
+
+def test_faults_with_one_reason_are_one_line(pairs_folder, tmp_path, capsys):
+    for number in range(12):
+        (pairs_folder / f"{number:02}.png").write_bytes(b"")
+    (pairs_folder / os.fsdecode(b"not-utf-8-\xff.png")).write_bytes(b"")
+    assert run(f"--dataset={pairs_folder}", f"--output={tmp_path / 'out'}", f"--fix-list={tmp_path / 'bad.txt'}") == 1
+    printed, error = capsys.readouterr()
+    row = next(line for line in printed.splitlines() if "empty (0 bytes)" in line)
+    assert row.split()[:4] == ["13", "empty", "(0", "bytes)"]
+    assert "00.png, " in row
+    assert row.rstrip().endswith("and 10 more")
+    assert len((tmp_path / "bad.txt").read_text().splitlines()) == 1 + 12
+    assert "not-utf-8-\\udcff.png" in error
+    assert printed.splitlines()[-1].startswith("Next: fix, rename or replace the bad files")
+    assert "and 10 more" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_the_palette_that_a_data_set_gives_and_what_is_off_it():

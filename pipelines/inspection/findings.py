@@ -37,7 +37,7 @@ def _of_duplicates(report: Mapping[str, Any]) -> Iterator[str]:
     if len(report["sizes"]) > 1 and not found["across"]:
         yield "No pair is in two splits, nor nearly so."
     if found["within"]:
-        yield f"{_count(len(found['within']), 'duplicate')} or near-duplicates within a split."
+        yield f"{_count(len(found['within']), 'set')} of duplicates or near-duplicates within a split."
 
 
 def _of_sides(report: Mapping[str, Any]) -> Iterator[str]:

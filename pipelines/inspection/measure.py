@@ -115,7 +115,7 @@ def measure(
         "Duplicates and near-duplicates, side by side: input | target",
     )
     drawn = zip(SHEETS, titles, rows, strict=True)
-    return numbers, {file: (title, sheet.draw(cells_of, title)) for file, title, cells_of in drawn if cells_of}
+    return numbers, {file: (title, sheet.draw(cells_of)) for file, title, cells_of in drawn if cells_of}
 
 
 def _good(source: Source, bad: set[str]) -> list[int]:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import rich.box
 import rich.table
 from rich.console import Console
 from rich.text import Text
@@ -113,33 +112,37 @@ def _classes(side: str, found: Mapping[str, Any]) -> Table:
 
 
 def show(report: Mapping[str, Any], console: Console) -> None:
-    """Prints the tables and the findings, as plain text where the console isn't a terminal."""
+    """Prints the tables and the findings."""
 
     def line(text: str, style: str = "") -> None:
-        console.print(Text(printable(text), style), soft_wrap=not console.is_terminal)
+        console.print(Text(printable(text), style))
 
     for table in tables(report):
         if not table.rows:
-            line(f"{table.title}: none\n", "bold")
-            continue
-        line(table.title, "bold")
-        drawn = rich.table.Table(box=rich.box.SIMPLE_HEAD if console.is_terminal else None, padding=(0, 2, 0, 0))
-        for name in table.columns:
-            drawn.add_column(Text(name.lstrip("#")), justify="right" if name[0] == "#" else "left", overflow="fold")
-        for number, row in enumerate(table.rows[: table.shown]):
-            cells = [Text(printable(cell)) for cell in row]
-            if table.colours and console.is_terminal:
-                cells[0] = Text.assemble(("  ", f"on {table.colours[number]}"), " ", cells[0])
-            drawn.add_row(*cells)
-        console.print(drawn)
-        if len(table.rows) > table.shown:
-            line(f"and {len(table.rows) - table.shown:,} more")
-        line(f"{table.note}\n" if table.note else "", "dim")
+            line(f"{table.title}: none", "bold")
+        else:
+            line(table.title, "bold")
+            console.print(_rich_table(table))
+            if len(table.rows) > table.shown:
+                line(f"and {len(table.rows) - table.shown:,} more")
+            if table.note:
+                line(table.note, "dim")
+        line("")
     line("Findings", "bold")
-    found = rich.table.Table.grid(padding=(0, 1, 0, 0))
     for sentence in report["findings"]:
-        found.add_row("-", Text(printable(sentence), overflow="fold"))
-    console.print(found)
+        line(f"- {sentence}")
+
+
+def _rich_table(table: Table) -> rich.table.Table:
+    drawn = rich.table.Table(box=None, padding=(0, 2, 0, 0), header_style="italic")
+    for name in table.columns:
+        drawn.add_column(Text(name.lstrip("#")), justify="right" if name[0] == "#" else "left", overflow="fold")
+    for number, row in enumerate(table.rows[: table.shown]):
+        cells = [Text(printable(cell)) for cell in row]
+        if table.colours:
+            cells[0] = Text.assemble(("  ", f"on {table.colours[number]}"), " ", cells[0])
+        drawn.add_row(*cells)
+    return drawn
 
 
 def as_html(report: Mapping[str, Any], sheets: Mapping[str, str]) -> str:
@@ -159,7 +162,7 @@ def as_html(report: Mapping[str, Any], sheets: Mapping[str, str]) -> str:
     )
     shown = {table.title: _html_table(table) for table in tables(report)}
     bad = shown.pop(BAD_FILES, "")  # what to do something about comes first
-    how = ", ".join(f"{name} {value}" for name, value in report["preprocessing"].items())
+    how = "Prepared with " + ", ".join(f"{name} {value}" for name, value in report["preprocessing"].items()) + "."
     head = f"<h1>{title}</h1><p>{_escaped(how)}</p><ul>{sentences}</ul>"
     head += f"<p>Next: {_escaped(what)}</p><code>{_escaped(command)}</code>"
     page = string.Template(_TEMPLATE.read_text(encoding="utf-8"))

@@ -17,7 +17,7 @@ from pipelines.spec import Encoding, Preprocessing, Source, is_one_image
 
 Displayable = npt.NDArray[np.uint8]
 _SMALLEST, _LARGEST = 128, 256  # pixels that the longer side of an image has on a sheet
-_GAP, _INNER, _LINE = 12, 2, 20
+_GAP, _INNER = 12, 2
 _PAPER, _INK, _GREY = (255, 255, 255), (50, 50, 50), 128
 
 
@@ -69,25 +69,25 @@ def displayable(values: tf.Tensor, encoding: Encoding, given: tf.Tensor | None =
     return image
 
 
-def draw(rows: Sequence[Sequence[Cell]], title: str) -> Image.Image:
-    """Returns a sheet with a line of pairs for each row; large images are shrunk, tiny ones enlarged.
+def draw(rows: Sequence[Sequence[Cell]]) -> Image.Image:
+    """Returns a sheet with a line of pairs, all of one height and width, for each row.
 
-    Args:
-        rows: pairs of one height and width.
-        title: a line above all.
+    Large images are shrunk, tiny ones enlarged.
     """
     height, width = _size_on_sheet(*rows[0][0].image.shape[:2])
-    font = ImageFont.load_default(13)
-    across, down = 2 * width + _INNER + _GAP, height + _LINE + _GAP
-    sheet = Image.new("RGB", (max(map(len, rows)) * across + _GAP, len(rows) * down + _LINE + _GAP), _PAPER)
+    letters = max(13, max(map(len, rows)) * width // 40)  # pixels high: a page shows wide sheets smaller
+    line, font = round(1.5 * letters), ImageFont.load_default(letters)
+    across, down = 2 * width + _INNER + _GAP, height + line + _GAP
+    sheet = Image.new("RGB", (max(map(len, rows)) * across + _GAP, len(rows) * down + _GAP), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    pen.text((_GAP, _GAP // 2 + 2), _fitting(title, font, sheet.width - 2 * _GAP), _INK, font)
     for number, row in enumerate(rows):
         for place, pair in enumerate(row):
-            left, top = _GAP + place * across, _LINE + _GAP + number * down
-            pen.text((left, top + 2), _fitting(pair.caption, font, across - _GAP), _INK, font)
+            left, top = _GAP + place * across, _GAP // 2 + number * down
+            pen.text((left, top), _fitting(pair.caption, font, across - _GAP), _INK, font)
             for shift, image in ((0, pair.image), (width + _INNER, pair.target)):
-                sheet.paste(_resized(image, (width, height)), (left + shift, top + _LINE))
+                smaller = Image.Resampling.BOX if image.shape[1] > width else Image.Resampling.NEAREST
+                shown = Image.fromarray(image).resize((width, height), smaller)
+                sheet.paste(shown, (left + shift, top + line + _GAP // 2))
     return sheet
 
 
@@ -97,11 +97,6 @@ def _size_on_sheet(height: int, width: int) -> tuple[int, int]:
         return max(1, height * _LARGEST // longer), max(1, width * _LARGEST // longer)
     times = max(1, _SMALLEST // longer)
     return height * times, width * times
-
-
-def _resized(image: Displayable, size: tuple[int, int]) -> Image.Image:
-    smaller = image.shape[1] > size[0]
-    return Image.fromarray(image).resize(size, Image.Resampling.BOX if smaller else Image.Resampling.NEAREST)
 
 
 def _fitting(text: str, font: Any, width: float) -> str:
