@@ -177,4 +177,4 @@ def _reason(error: BaseException) -> str:
     # The layers of requests each repeat the one below.
     while type(error).__module__.startswith(("requests", "urllib3")) and (cause := error.__context__) is not None:
         error = cause
-    return " ".join(str(error).split())[:400] or type(error).__name__
+    return " ".join(str(error).split())[:1000] or type(error).__name__

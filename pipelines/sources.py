@@ -17,8 +17,8 @@ from pipelines.spec import MAX_PIXELS, RGB, Encoding, Fault, Original
 
 Sides = tuple[Encoding, Encoding]
 Layout = Literal["side_by_side", "two_files", "one_image"]
-# What TensorFlow raises of a file that can't be read; the second where its message would quote the bytes.
 _DRAWN_PAIRS = 600
+# What TensorFlow raises of a file that can't be read; the second where its message would quote the bytes.
 ERRORS = (tf.errors.OpError, UnicodeDecodeError)
 
 
