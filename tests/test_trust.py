@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from pipelines import check, records
-from pipelines.datasets import folder
 from pipelines.inspection import page
-from pipelines.spec import DatasetError
+from pipelines.registry import open_dataset
+from pipelines.spec import DatasetError, faults_of
 from tests import browser as chromium
 from tests.evaluation import PSNR, evaluation, page_writer, png
 from tests.small import trained_generator
