@@ -16,16 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from pipelines import catalog
+from pipelines import catalog, console
 from pipelines.cache import write_atomically
-from pipelines.console import (
-    accept_any_name,
-    as_flags,
-    format_size,
-    parse_size,
-    parse_value_range,
-    quieten_tensorflow,
-)
 from pipelines.registry import TASKS, open_dataset
 from pipelines.spec import DatasetError, Direction, Mask, Preprocessing, Resize, Splits
 
@@ -36,15 +28,15 @@ LIST_HEAD = "# Files that can't be used, found by pipelines.inspect; train with 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, inspects, and prints where everything lies; returns the exit status."""
-    accept_any_name()
+    console.accept_any_name()
     flags, preprocessing = parse(sys.argv[1:] if arguments is None else list(arguments))
-    quieten_tensorflow()
+    console.quieten_tensorflow()
     try:
         catalog.check_name(flags.dataset)
         _check_output(flags)
         return _inspect(flags, preprocessing)
     except (DatasetError, OSError) as error:
-        print(f"error: {as_flags(str(error))}", file=sys.stderr)
+        print(f"error: {console.as_flags(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -64,8 +56,6 @@ def _inspect(flags: argparse.Namespace, preprocessing: Preprocessing) -> int:
 
     splits = opened(preprocessing)
     # Imported here: they load TensorFlow, which takes seconds and isn't needed to refuse a flag.
-    from rich.console import Console
-
     from pipelines.inspection import findings, measure, page
     from pipelines.sources import ERRORS
 
@@ -80,7 +70,7 @@ def _inspect(flags: argparse.Namespace, preprocessing: Preprocessing) -> int:
         "exclude": None if flags.exclude is None else os.fspath(flags.exclude),
         "seed": flags.seed,
         "preprocessing": dataclasses.asdict(preprocessing),
-        "notes": [as_flags(note) for note in _notes(splits, preprocessing, opened)],
+        "notes": [console.as_flags(note) for note in _notes(splits, preprocessing, opened)],
         "empty": [split for split, found in numbers["splits"].items() if found["pairs"] == found["bad_pairs"]],
         **numbers,
     }
@@ -89,8 +79,7 @@ def _inspect(flags: argparse.Namespace, preprocessing: Preprocessing) -> int:
     can_exclude = report["can_exclude"] and not report["empty"] and not unlisted
     report["next"] = what, command = _next_step(flags, bad=bool(report["faults"]), can_exclude=can_exclude)
     _write(flags.output, report, sheets)
-    terminal = sys.stdout.isatty()
-    page.show(report, Console(highlight=False, width=None if terminal else 10_000, force_terminal=terminal))
+    page.show(report)
     print(f"\nPage: {page.printable(os.fspath(flags.output / PAGE))}")
     print(f"Next: {what}: {page.printable(command)}")
     return 1 if report["faults"] else 0
@@ -139,7 +128,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Preprocessing]:
     add("--data-dir", type=Path, help="where named data sets lie; without it they are downloaded to the user's cache")
     add("--task", choices=TASKS, default="pairs", help="what to make of a folder of photos")
     # A string default goes through the flag's type; `256` is kinder than (256, 256).
-    size = format_size(info.image_size if info else (256, 256))
+    size = console.format_size(info.image_size if info else (256, 256))
     add("--image-size", type=_size, default=size, metavar="N|HxW", help="height and width in pixels")
     direction = info.direction if info else "AtoB"
     add("--direction", choices=get_args(Direction), default=direction, help="which side is the input")
@@ -162,15 +151,15 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Preprocessing]:
     chosen["mask"] = flags.mask if task == "inpainting" else "none"
     height, width = flags.image_size
     try:
-        flags.value_range = parse_value_range(flags.value_range)
+        flags.value_range = console.parse_value_range(flags.value_range)
         return flags, Preprocessing(height, width, **chosen)
     except ValueError as error:
-        parser.error(as_flags(str(error)))
+        parser.error(console.as_flags(str(error)))
 
 
 def _size(text: str) -> tuple[int, int]:
     try:
-        size = parse_size(text)
+        size = console.parse_size(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     if min(size) < 4:
@@ -180,25 +169,23 @@ def _size(text: str) -> tuple[int, int]:
 
 def _check_output(flags: argparse.Namespace) -> None:
     """Refuses to write over what isn't an earlier inspection, or an earlier list."""
-    folder, file = flags.output, flags.fix_list
+    folder, listed = flags.output, flags.fix_list
     if folder.exists() and not folder.is_dir():
         raise DatasetError(f"--output={folder} is a file, not a folder.")
     if flags.overwrite:
         return
     if folder.is_dir() and any(folder.iterdir()):
-        try:
-            report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-            ours = report["program"] == PROGRAM
-        except (OSError, ValueError, KeyError, TypeError):
-            ours = False
-        if not ours:
+        report = folder / REPORT
+        if not report.is_file() or f'"program": "{PROGRAM}"' not in report.read_text(
+            encoding="utf-8", errors="replace"
+        ):
             raise DatasetError(
                 f"{folder} holds something else than an earlier inspection. Give another --output, or --overwrite."
             )
-    if file is not None and file.exists():
-        with file.open(encoding="utf-8", errors="replace") as lines:
+    if listed is not None and listed.exists():
+        with listed.open(encoding="utf-8", errors="replace") as lines:
             if lines.readline().strip() != LIST_HEAD:
-                raise DatasetError(f"{file} isn't a list that this wrote. Give another --fix-list, or --overwrite.")
+                raise DatasetError(f"{listed} isn't a list that this wrote. Give another --fix-list, or --overwrite.")
 
 
 def _write(folder: Path, report: dict[str, Any], sheets: dict[str, tuple[str, Any]]) -> None:

@@ -7,7 +7,7 @@ different ones for the same.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,7 @@ _Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Duplicate:
+class Duplicate(NamedTuple):
     """Pairs that show the same.
 
     Attributes:
@@ -38,11 +37,6 @@ class Duplicate:
     members: tuple[tuple[str, int], ...]
     similarity: float
     exact: bool
-
-    @property
-    def splits(self) -> frozenset[str]:
-        """The splits that its members are in."""
-        return frozenset(split for split, _ in self.members)
 
 
 def find(looks: Mapping[str, Look]) -> tuple[list[Duplicate], bool]:
@@ -68,18 +62,15 @@ def find(looks: Mapping[str, Look]) -> tuple[list[Duplicate], bool]:
     chosen = np.sort(np.unique(keys, return_index=True)[1])
     signatures = np.concatenate([look.signatures for look in looks.values()])[chosen]
     near: list[Duplicate] = []
+    complete = True
     for first, second, distance in _near(signatures):
         one, other = chosen[first], chosen[second]
         if same[one] == same[other]:
             continue
-        if len(near) == MOST:
-            return [*exact, *_sorted(near)], False
+        if not (complete := len(near) < MOST):
+            break
         near.append(Duplicate((owners[one], owners[other]), 1 - distance**2 / 2, False))
-    return [*exact, *_sorted(near)], True
-
-
-def _sorted(near: list[Duplicate]) -> list[Duplicate]:
-    return sorted(near, key=lambda duplicate: -duplicate.similarity)
+    return [*exact, *sorted(near, key=lambda duplicate: -duplicate.similarity)], complete
 
 
 def _near(signatures: npt.NDArray[np.float16]) -> Iterator[tuple[int, int, float]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -76,8 +75,8 @@ def measure(
     sample = survey.spread(good[split], SAMPLE)
     copies, complete = duplicates.find(looks)
     # Those across splits matter most; the others stay in their order.
-    first = sorted(copies, key=lambda copy: len(copy.splits) < 2)[:_SHOWN]
-    copied = [[(name, chosen[name][number]) for name, number in _two_of(copy)] for copy in first]
+    first = sorted(map(_two_of, copies), key=lambda two: two[0][0] == two[1][0])[:_SHOWN]
+    copied = [[(name, chosen[name][number]) for name, number in two] for two in first]
     evaluated = [(other, index) for index in survey.spread(good[other], _SHOWN)]
     wanted = {(split, index) for index in sample}.union(evaluated, *copied)
     moments: dict[str, list[Any]] = {"input": [], "target": []}
@@ -91,7 +90,7 @@ def measure(
                 for side, found in moments.items():
                     found.append(survey.moments(batch[side][0].numpy()))
             if (name, index) in evaluated or any((name, index) in row for row in copied):
-                cells[name, index] = sheet.cell(batch, source, preprocessing, source.names[index])
+                cells[name, index] = sheet.cell(batch, source, preprocessing, f"{name}/{source.names[index]}")
     encodings = preprocessing.encodings(splits[split])
     numbers |= {
         "sampled": {"split": split, "pairs": len(sample)},
@@ -107,7 +106,7 @@ def measure(
     rows = (
         sheet.augmented(splits[split], preprocessing, sorted(some.tolist()), _TIMES, seed),
         [[cells[pair] for pair in evaluated[start : start + _TIMES]] for start in range(0, len(evaluated), _TIMES)],
-        [[dataclasses.replace(cells[p], caption=f"{p[0]}/{cells[p].caption}") for p in row] for row in copied],
+        [[cells[pair] for pair in row] for row in copied],
     )
     titles = (
         f"Pairs of {split} as training sees them, {_TIMES} times each: input | target",
@@ -197,9 +196,10 @@ def _described(copies: Sequence[Duplicate], looks: Mapping[str, Look], complete:
     for copy in copies:
         names = [f"{split}/{looks[split].names[number]}" for split, number in copy.members]
         entry = {"pairs": names, "similarity": round(copy.similarity, 4), "exact": copy.exact}
-        found["across" if len(copy.splits) > 1 else "within"].append(entry)
-        for split, number in copy.members:
-            if "train" in copy.splits and split in shared:
+        splits = {split for split, _ in copy.members}
+        found["across" if len(splits) > 1 else "within"].append(entry)
+        for split, number in copy.members if "train" in splits else ():
+            if split != "train":
                 shared[split].add(number)
     least = 1 - duplicates.LIMIT**2 / 2
     return {"complete": complete, "least": least, "also_in_train": {s: len(n) for s, n in shared.items()}, **found}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import string
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,8 +112,10 @@ def _classes(side: str, found: Mapping[str, Any]) -> Table:
     return Table(f"Classes of the {side}", ("value", "class", "#share"), rows, note, colours, 64)
 
 
-def show(report: Mapping[str, Any], console: Console) -> None:
-    """Prints the tables and the findings."""
+def show(report: Mapping[str, Any]) -> None:
+    """Prints the tables and the findings; as plain text, without breaking lines, where that isn't to a terminal."""
+    terminal = sys.stdout.isatty()
+    console = Console(highlight=False, width=None if terminal else 10_000, force_terminal=terminal)
 
     def line(text: str, style: str = "") -> None:
         console.print(Text(printable(text), style))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +22,7 @@ GRID = 16  # rows and columns of a signature
 FAR = 32  # levels of 255 from the nearest colour of the palette: not the blur of JPEG any more
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(NamedTuple):
     """What is known of each pair that was looked at, side A first.
 
     Attributes:
