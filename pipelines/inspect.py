@@ -75,7 +75,8 @@ def _inspect(flags: argparse.Namespace, preprocessing: Preprocessing) -> int:
         **numbers,
     }
     report["findings"] = findings.findings(report)
-    unlisted = [] if flags.fix_list is None else _write_list(flags, report["bad_files"])
+    listed = report["bad_files"] if report["can_exclude"] else []
+    unlisted = [] if flags.fix_list is None else _write_list(flags, listed)
     can_exclude = report["can_exclude"] and not report["empty"] and not unlisted
     report["next"] = what, command = _next_step(flags, bad=bool(report["faults"]), can_exclude=can_exclude)
     _write(flags.output, report, sheets)

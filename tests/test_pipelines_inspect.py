@@ -251,7 +251,8 @@ def test_pairs_that_are_not_in_files_of_their_own_can_not_be_excluded(tmp_path, 
     source = sources.Generated(lambda index: (photo(0), photo(1)), ["1"])
     source.faults = lambda: [Fault(Path("shard-0"), "corrupt or cut off")]
     monkeypatch.setattr(inspect, "open_dataset", lambda *_, **__: Splits({"train": source}))
-    assert run(f"--dataset={tmp_path}", f"--output={tmp_path / 'out'}") == 1
+    assert run(f"--dataset={tmp_path}", f"--output={tmp_path / 'out'}", f"--fix-list={tmp_path / 'bad.txt'}") == 1
+    assert (tmp_path / "bad.txt").read_text() == f"{inspect.LIST_HEAD}\n"
     printed = capsys.readouterr().out
     assert "can't be read before that is fixed" in printed
     assert printed.splitlines()[-1].startswith("Next: fix, rename or replace the bad files")

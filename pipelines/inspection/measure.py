@@ -72,7 +72,7 @@ def measure(
     if not looks:
         return numbers, {}
     split, other = next(iter(looks)), list(looks)[:2][-1]
-    sample = survey.spread(good[split], SAMPLE)
+    sample = survey.spread(chosen[split], SAMPLE)
     copies, complete = duplicates.find(looks)
     # Those across splits matter most; the others stay in their order.
     first = sorted(map(_two_of, copies), key=lambda two: two[0][0] == two[1][0])[:_SHOWN]
