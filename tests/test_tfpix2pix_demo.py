@@ -223,7 +223,7 @@ def test_float16_is_preferred(tmp_path):
         (lambda folder: write_export(folder, size=None), "--dynamic"),
         (lambda folder: write_export(folder, file="other.tflite"), "has no TFLite file.*--formats tflite_float16"),
         (lambda folder: write_export(folder, given=Encoding(channels=4)), "The input has 4 channels of 8 bits"),
-        (lambda folder: write_export(folder, target=Encoding(bits=16).to_json()), "The target has .* 16 bits"),
+        (lambda folder: write_export(folder, target=Encoding(dtype="uint16").to_json()), "The target has .* uint16"),
     ],
 )
 def test_what_has_no_page(tmp_path, make, message):
