@@ -107,9 +107,9 @@ class Facts:
 The network's values are in [-1, 1]. Images of any size are padded by reflection inside the SavedModel; the TFLite
 files take {format_size(self.size)} px unless they are resizable. It is deterministic: dropout is off.
 
-Its signature `image_bytes`, which only models of 8- or 16-bit images with 1 or 3 channels have, decodes JPEG, PNG,
-WebP, GIF and BMP as TensorFlow does: the orientation that a camera noted (EXIF) is ignored, transparent pixels of GIF
-become black, and animated WebP, BMP with a palette and TIFF are refused.
+The SavedModel's signature `image_bytes`, which only models of 8- or 16-bit images with 1 or 3 channels have, decodes
+JPEG, PNG, WebP, GIF and BMP as TensorFlow does: the orientation that a camera noted (EXIF) is ignored, transparent
+pixels of GIF become black, and animated WebP, BMP with a palette and TIFF are refused.
 
 ## Recipe
 
