@@ -99,7 +99,7 @@ def test_npm_is_asked_once(tmp_path, cache, monkeypatch):
     copy = f'echo "$@" >> {tmp_path}/asked; cp {file} "${{3#--pack-destination=}}/made-up.tgz"'
     monkeypatch.setenv("PATH", fake_npm(tmp_path / "bin", copy), prepend=os.pathsep)
     kept = runtime.folder()
-    assert kept == cache / "tfpix2pix" / "litertjs-1.0.0"
+    assert kept == cache / "pix2pix" / "litertjs-1.0.0"
     assert [path.read_bytes() for path in kept.iterdir()] == [b"a"]
     monkeypatch.setenv("PATH", "")
     assert runtime.folder() == kept
@@ -114,7 +114,7 @@ def test_npm_without_a_network(tmp_path, cache, monkeypatch):
     monkeypatch.setenv("PATH", bin_folder, prepend=os.pathsep)
     with pytest.raises(ConfigError, match=r"@litertjs/core@2\.\d+\.\d+ \(npm error network request failed\)"):
         runtime.folder()
-    assert not list((cache / "tfpix2pix").iterdir())
+    assert not list((cache / "pix2pix").iterdir())
 
 
 def test_no_npm_at_all(cache, monkeypatch):

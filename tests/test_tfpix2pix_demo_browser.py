@@ -38,7 +38,7 @@ def litert():
     """LiteRT.js: what the user's own cache has of it, or else what npm fetches."""
     cache = Path(os.environ["XDG_CACHE_HOME"]) / "tfpix2pix"
     name = f"litertjs-{runtime.PACKAGES[0].version}"
-    users = Path.home() / ".cache" / "tfpix2pix" / name
+    users = Path.home() / ".cache" / "pix2pix" / name
     if users.is_dir() and not (cache / name).exists():
         shutil.copytree(users, cache / name)
     try:
