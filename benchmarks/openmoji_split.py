@@ -41,7 +41,7 @@ _SIGNS = """
     1F6D0 1F6DC 1F7E0-1F7FF 1F90D 1F90E 1F9E1 1FA75-1FA77 1FAAF 1FB00-1FBFF
 """
 # Of people it's the role that counts: not man, woman or neither, nor the hair, nor the side they look to.
-_UNTOLD = {0x200D, 0xFE0F, 0x2640, 0x2642, 0x27A1, *range(0x1F9B0, 0x1F9B4)}
+_IGNORED = {0x200D, 0xFE0F, 0x2640, 0x2642, 0x27A1, *range(0x1F9B0, 0x1F9B4)}
 _PERSON, _CHILD, _ELDER = 0x1F9D1, 0x1F9D2, 0x1F9D3
 _ROLES: dict[int, tuple[int, ...]] = {
     **dict.fromkeys((0x1F468, 0x1F469, 0x1F471, 0x1F9D4), (_PERSON,)),
@@ -77,7 +77,7 @@ def split_text(drawings: Mapping[str, Path]) -> str:
 
 
 def is_drawing(code: str) -> bool:
-    """Tells whether an emoji, such as `"1F408-200D-2B1B"`, is a drawing of something and not a sign, flag or tint."""
+    """Returns whether an emoji, such as `"1F408-200D-2B1B"`, is a drawing of something and not a sign, flag or tint."""
     first, *rest = points = _points(code)
     return not (
         first in _SIGN_POINTS
@@ -90,8 +90,8 @@ def role(code: str) -> tuple[int, ...]:
     """Returns what is the same for all emoji of one role: man, woman and person, of whatever hair, with a rocket."""
     points = _points(code)
     if len(points) > 1:
-        points = [point for point in points if point not in _UNTOLD]
-    return tuple(sorted({told for point in points for told in _ROLES.get(point, (point,))}))
+        points = [point for point in points if point not in _IGNORED]
+    return tuple(sorted({part for point in points for part in _ROLES.get(point, (point,))}))
 
 
 def choose(drawings: Mapping[str, Path]) -> dict[str, list[str]]:
@@ -99,7 +99,7 @@ def choose(drawings: Mapping[str, Path]) -> dict[str, list[str]]:
 
     Excluded are signs, flags, tints, what has no colour, and what has the line drawing of another, which comes before
     it: one drawing can't have two colourings. Two belong together if they have the same role, or if their line
-    drawings, or one and the other's mirror image, correlate by 0.9 or more at 32 px. A group's lot is drawn by the
+    drawings, or one and the other flipped, correlate by 0.9 or more at 32 px. A group's lot is drawn by the
     hash of its first code, so it doesn't depend on what other emoji there are.
 
     Args:
@@ -142,14 +142,14 @@ def _groups(codes: Sequence[str], lines: Sequence[npt.NDArray[np.uint8]]) -> lis
 
 
 def likeness(lines: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
-    """Returns the correlation `(N, N)` of line drawings at 32 px, that with the mirror image where it is higher."""
+    """Returns the correlation `(N, N)` of line drawings at 32 px; with one of them flipped where that is higher."""
     if not lines:
         return np.zeros((0, 0), np.float32)
     ink = 255 - np.stack(lines)[..., 0].astype(np.float32)
     small = ink.reshape(len(ink), _THUMBNAIL, 2, _THUMBNAIL, 2).mean((2, 4))
 
-    def normed(pictures: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        flat = pictures.reshape(len(pictures), -1)
+    def normed(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        flat = images.reshape(len(images), -1)
         flat = flat - flat.mean(1, keepdims=True)
         return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
 

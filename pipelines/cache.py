@@ -125,7 +125,7 @@ def _remove_older(folder: Path, keep: frozenset[Path], oldest: float) -> None:
 
 @contextlib.contextmanager
 def _unused(folder: Path) -> Iterator[bool]:
-    """Tells whether no process uses a folder, and keeps others from starting to meanwhile."""
+    """Yields whether no process uses a folder, and makes those wait that start to."""
     if not (folder / _USED).exists():
         yield True
         return

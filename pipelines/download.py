@@ -119,8 +119,8 @@ def _download(url: str, archive: Path, record: Path, sha256: str | None) -> Path
             _logger.warning("%s can't be had over https (%s); downloading %s.", archive.name, _reason(error), plain)
             pooch.retrieve(plain, **options)
     except ValueError as error:  # pooch's word for another hash, with both hashes in it
-        told = "that this version of the package knows" if sha256 else f"in {record}; delete it to trust the new one"
-        raise OSError(f"the archive has changed, its sha256 isn't the one {told} ({error})") from error
+        origin = "that this version of the package knows" if sha256 else f"in {record}; delete it to trust the new one"
+        raise OSError(f"the archive has changed, its sha256 isn't the one {origin} ({error})") from error
     return archive
 
 
@@ -177,4 +177,4 @@ def _reason(error: BaseException) -> str:
     # The layers of requests each repeat the one below.
     while type(error).__module__.startswith(("requests", "urllib3")) and (cause := error.__context__) is not None:
         error = cause
-    return " ".join(str(error).split())[:400] or type(error).__name__
+    return " ".join(str(error).split())[:1000] or type(error).__name__

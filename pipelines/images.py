@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -114,10 +114,7 @@ def conform(image: Array, encoding: Encoding) -> Array:
     if encoding.value_range is not None:
         if image.dtype.kind == "f" and np.isnan(image).any():
             raise ValueError(f"{int(np.isnan(image).sum()):,} values are not numbers (NaN)")
-        # NumPy's limits have the image's own type, which may not hold those of the range.
-        limits = np.array(encoding.value_range, np.float64)
-        image = image.clip(*limits).astype(encoding.dtype) if image.dtype != encoding.dtype else image.clip(*limits)
-        return np.ascontiguousarray(image, encoding.dtype)
+        return np.ascontiguousarray(np.clip(image, *encoding.value_range), encoding.dtype)
     if image.dtype == encoding.dtype:
         return np.ascontiguousarray(image)
     if image.dtype == np.uint8 and encoding.dtype == "uint16":
@@ -266,9 +263,3 @@ def _too_large() -> str:
 
 def _channels(count: int) -> str:
     return {1: "1 channel (grey)", 3: "3 channels (colour)"}.get(count, f"{count} channels")
-
-
-def spread(items: Sequence[Any], most: int) -> list[Any]:
-    """Returns at most `most` of some items, evenly spread."""
-    places = np.unique(np.linspace(0, len(items) - 1, min(len(items), most)).astype(int)) if items else ()
-    return [items[place] for place in places]

@@ -22,7 +22,7 @@ from pipelines import cache
 from pipelines.console import usable_cores
 from pipelines.spec import Fault
 
-_LONGEST = 50  # characters of a name that is kept for people to read; the system's limit is 255 bytes
+_LONGEST = 50  # characters of a readable name; the system's limit is 255 bytes
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -35,8 +35,7 @@ class Job:
         name: of the file, without ending; may have folders in it.
         suffix: the file's ending, such as `.png`.
         path: the user's file that a fault is reported for.
-        state: what tells the source from others and from what it was before: for a file, its absolute path, size and
-            time of change (ns).
+        state: a fingerprint of the source: for a file, its absolute path, size and time of change (ns).
     """
 
     source: Any
@@ -80,7 +79,7 @@ def prepare(
             fault. With processes, `make` must be importable, and its module should not import TensorFlow, or each one
             waits for that.
         version: of what `make` does; a higher number makes all files again.
-        parameters: all else that the result depends on, such as the size; anything whose `repr` tells it from others.
+        parameters: all else that the result depends on, such as the size; anything with a `repr` that shows its value.
         description: what the bar says.
         workers: processes for work in Python, where they can be had; threads for work that lets other threads run.
 

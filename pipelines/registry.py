@@ -63,11 +63,12 @@ def open_dataset(
     info = catalog.DATASETS.get(name)
     if task != "pairs" and info:
         raise DatasetError(f"The task {task} takes a folder of photos; {name} is a data set of pairs.")
-    if value_range and (info or task != "pairs"):
-        raise DatasetError("A `value_range` is for folders of your own pairs; named data sets and photos have theirs.")
+    prepared = not info and (Path(name) / "dataset_info.json").is_file()
+    if value_range and (info or prepared or task != "pairs"):
+        raise DatasetError("A `value_range` is for folders of your own pairs; all other data sets have theirs already.")
     if info:
         splits = info.load(directory, preprocessing)
-    elif (Path(name) / "dataset_info.json").is_file():
+    elif prepared:
         splits = _module("pipelines.records").load(Path(name), preprocessing, task)
     elif task != "pairs":
         splits = _module("pipelines.datasets.photos").load(Path(name), preprocessing, task)

@@ -17,6 +17,7 @@ from pipelines.spec import MAX_PIXELS, RGB, Encoding, Fault, Original
 
 Sides = tuple[Encoding, Encoding]
 Layout = Literal["side_by_side", "two_files", "one_image"]
+_DRAWN_PAIRS = 600
 # What TensorFlow raises of a file that can't be read; the second where its message would quote the bytes.
 ERRORS = (tf.errors.OpError, UnicodeDecodeError)
 
@@ -99,7 +100,7 @@ def _in_one_file(sides: Sides) -> Encoding:
 
 
 class Generated:
-    """Pairs that a function draws; each is kept in memory once it has been drawn.
+    """Pairs that a function draws; the last ones are kept in memory, up to a gigabyte at 512 pixels.
 
     Args:
         draw: takes a pair's index, returns sides A and B, each `(H, W, channels)` of its encoding's dtype; must be
@@ -114,7 +115,7 @@ class Generated:
         names: Sequence[str],
         sides: Sides = (RGB, RGB),
     ) -> None:
-        self._draw = functools.lru_cache(maxsize=None)(draw)
+        self._draw = functools.lru_cache(maxsize=_DRAWN_PAIRS)(draw)
         self.names = tuple(names)
         self.sides = sides
 

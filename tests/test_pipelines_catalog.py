@@ -55,7 +55,7 @@ def test_the_lines_that_people_choose_by():
 
 def test_unknown_names_are_answered_with_the_known_ones(tmp_path):
     assert catalog.info("maps") is DATASETS["maps"]
-    with pytest.raises(DatasetError, match="no data set named 'map'. Known data sets: facades, "):
+    with pytest.raises(DatasetError, match=r"no data set named 'map'\. Known data sets: facades, "):
         catalog.info("map")
     catalog.check_name("maps")
     catalog.check_name(str(tmp_path))

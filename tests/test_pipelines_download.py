@@ -68,8 +68,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         running.shutdown()
 
 
-def picture(seed: int, encode: Callable[[np.ndarray], tf.Tensor] = tf.io.encode_jpeg) -> bytes:
-    """Returns an encoded picture of noise, 16x8."""
+def image(seed: int, encode: Callable[[np.ndarray], tf.Tensor] = tf.io.encode_jpeg) -> bytes:
+    """Returns an encoded image of noise, 16x8."""
     encoded: bytes = encode(np.random.default_rng(seed).integers(0, 256, (8, 16, 3), dtype=np.uint8)).numpy()
     return encoded
 
@@ -81,12 +81,12 @@ def member(name: str, data: bytes = b"", kind: bytes = tarfile.REGTYPE, to: str 
 
 
 def archive(*more: tuple[tarfile.TarInfo, bytes], top: str = "facades", seed: int = 0) -> bytes:
-    """Returns a tar.gz of two pictures in train/, one in val/, and the members of `more` between them."""
+    """Returns a tar.gz of two images in train/, one in val/, and the members of `more` between them."""
     members = [
-        member(f"{top}/train/1.jpg", picture(seed)),
+        member(f"{top}/train/1.jpg", image(seed)),
         *more,
-        member(f"{top}/train/2.jpg", picture(seed + 1)),
-        member(f"{top}/val/1.png", picture(seed + 2, tf.io.encode_png)),
+        member(f"{top}/train/2.jpg", image(seed + 1)),
+        member(f"{top}/val/1.png", image(seed + 2, tf.io.encode_png)),
     ]
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as out:
@@ -116,7 +116,7 @@ def test_downloads_unpacks_and_records(server: Server, tmp_path: pathlib.Path) -
     got = download.fetch("facades", server.url, directory, archive_bytes=len(server.body))
     assert got == directory / "facades"
     assert names(directory) == COMPLETE
-    assert (got / "train" / "2.jpg").read_bytes() == picture(1)
+    assert (got / "train" / "2.jpg").read_bytes() == image(1)
     assert server.requests == ["GET"]
     digest = hashlib.sha256(server.body).hexdigest()
     assert (directory / "facades.sha256").read_text() == f"{digest}  facades.tar.gz\n"
@@ -165,12 +165,12 @@ def test_cut_transfer_leaves_nothing(server: Server, tmp_path: pathlib.Path) -> 
     assert names(tmp_path) == COMPLETE
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b[:-8] + bytes(8), lambda b: b"<html>" * 99])
+@pytest.mark.parametrize("corrupt", [lambda b: b[: len(b) // 2], lambda b: b[:-8] + bytes(8), lambda b: b"<html>" * 99])
 def test_corrupt_archive_leaves_nothing(
-    damage: Callable[[bytes], bytes], server: Server, tmp_path: pathlib.Path
+    corrupt: Callable[[bytes], bytes], server: Server, tmp_path: pathlib.Path
 ) -> None:
     """A wrong archive must not even leave its checksum, to which the right one would be held."""
-    good, server.body = server.body, damage(server.body)
+    good, server.body = server.body, corrupt(server.body)
     with pytest.raises(download.DownloadError, match="by hand"):
         download.fetch("facades", server.url, tmp_path)
     assert names(tmp_path) == NOTHING
@@ -179,7 +179,7 @@ def test_corrupt_archive_leaves_nothing(
     assert names(tmp_path) == COMPLETE
 
 
-def test_server_that_is_down_is_told_with_what_to_do(server: Server, tmp_path: pathlib.Path) -> None:
+def test_server_that_is_down_is_reported_with_what_to_do(server: Server, tmp_path: pathlib.Path) -> None:
     server.shutdown()
     server.server_close()
     with pytest.raises(download.DownloadError) as caught:
@@ -193,7 +193,7 @@ def test_server_that_is_down_is_told_with_what_to_do(server: Server, tmp_path: p
 
 
 @pytest.mark.parametrize("status", [404, 503])
-def test_answers_other_than_the_archive_are_told(status: int, server: Server, tmp_path: pathlib.Path) -> None:
+def test_answers_other_than_the_archive_are_reported(status: int, server: Server, tmp_path: pathlib.Path) -> None:
     server.status = status
     with pytest.raises(download.DownloadError, match=rf"{status}.*`data_dir`"):
         download.fetch("facades", server.url, tmp_path)
@@ -295,7 +295,7 @@ def test_two_that_want_it_at_once_download_it_once(server: Server, tmp_path: pat
     assert server.requests == ["GET"]
 
 
-def test_full_disk_is_told_before_any_request(server: Server, tmp_path: pathlib.Path) -> None:
+def test_full_disk_is_reported_before_any_request(server: Server, tmp_path: pathlib.Path) -> None:
     with pytest.raises(download.DownloadError, match=r"disk .* too small, about [\d,]+ MB are needed.*`data_dir`"):
         download.fetch("facades", server.url, tmp_path, archive_bytes=10**18)
     assert server.requests == []

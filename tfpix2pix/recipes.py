@@ -6,12 +6,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from pipelines.catalog import DATASETS
 from tfpix2pix.config import GROUPS, TrainConfig
 
-# Where a data set's recipe in the paper (appendix 6.2) differs from the defaults above. `synthetic` and `openmoji` are
-# ours: as much as two CPU cores can learn in a few minutes, and in 20.
+# Where a data set's recipe in the paper (appendix 6.2) differs from the defaults; direction and size are the catalog's.
+# `synthetic` and `openmoji` are ours: as much as two CPU cores can learn in a few minutes, and in 20.
 _Recipe = dict[str, dict[str, Any]]
-_EDGES: _Recipe = {"data": {"direction": "AtoB", "batch_size": 4}, "run": {"epochs": 15}}
+_EDGES: _Recipe = {"data": {"batch_size": 4}, "run": {"epochs": 15}}
 RECIPES: dict[str, _Recipe] = {
     "facades": {},
     "cityscapes": {},
@@ -19,16 +20,12 @@ RECIPES: dict[str, _Recipe] = {
     "edges2shoes": _EDGES,
     "edges2handbags": _EDGES,
     "night2day": {"data": {"batch_size": 4}, "run": {"epochs": 17}},
-    "openmoji": {
-        "data": {"direction": "AtoB", "image_size": (128, 128)},
-        "model": {"base_filters": 32},
-        "run": {"epochs": 8},
-    },
-    "synthetic": {"data": {"image_size": (128, 128)}, "model": {"base_filters": 32}, "run": {"epochs": 5}},
+    "openmoji": {"model": {"base_filters": 32}, "run": {"epochs": 8}},
+    "synthetic": {"model": {"base_filters": 32}, "run": {"epochs": 5}},
 }
 _OWN_FOLDER: _Recipe = {"data": {"direction": "AtoB"}}
 _OWN_PHOTOS: dict[str, _Recipe] = {
-    "colorization": {"data": {"direction": "AtoB", "jitter": 0}},  # the paper only mirrors here
+    "colorization": {"data": {"direction": "AtoB", "jitter": 0}},  # the paper only flips here
     "edges": _OWN_FOLDER,
     "inpainting": _OWN_FOLDER,
 }
@@ -43,6 +40,8 @@ def recipe(dataset: str, task: str = "pairs") -> TrainConfig:
     """
     values = _OWN_PHOTOS.get(task) or RECIPES.get(dataset, _OWN_FOLDER)
     groups = {name: group(**values.get(name, {})) for name, group in GROUPS.items()}
+    if task == "pairs" and (info := DATASETS.get(dataset)):
+        groups["data"] = dataclasses.replace(groups["data"], direction=info.direction, image_size=info.image_size)
     groups["data"] = dataclasses.replace(groups["data"], dataset=dataset, task=task)
     name = (Path(dataset).resolve().name or "run") + ("" if task == "pairs" else f"_{task}")
     groups["run"] = dataclasses.replace(groups["run"], workdir=Path("runs") / name)

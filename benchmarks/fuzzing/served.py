@@ -83,7 +83,7 @@ class Archives:
         directory = self._loaders.output / "data"
         url = f"http://127.0.0.1:{self._server.server_port}/{archives.NAME}.tar.gz"
         try:
-            unpacked = download.fetch(archives.NAME, url, directory=directory)
+            unpacked = download.fetch(archives.NAME, url, directory)
         except download.DownloadError as error:
             require(url in str(error) or "archive" in str(error), f"not named: {error}")
             require(not (directory / archives.NAME).exists(), "refused, but unpacked")

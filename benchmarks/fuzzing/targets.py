@@ -22,9 +22,9 @@ from fuzzing import archives, bombs, pictures
 from fuzzing.mutations import spoiled
 from pipelines import DatasetError, cityscapes, decode, photo, probe
 from pipelines import check as checked
-from pipelines.datasets import cityscapes as cityscapes_set
+from pipelines.catalog import DATASETS
 from pipelines.datasets import folder
-from pipelines.spec import MAX_PIXELS, RGB, Encoding
+from pipelines.spec import MAX_PIXELS, RGB, Encoding, Preprocessing
 from tfpix2pix import checkpoint, loading, translate
 from tfpix2pix.config import ConfigError, TrainConfig
 from tfpix2pix.models import unet_generator
@@ -212,7 +212,7 @@ class Loaders:
         for name, data in archives.cityscapes(rng).items():
             (self.source / name).write_bytes(data)
         try:
-            cityscapes_set.splits(self.source, (8, 8))
+            DATASETS["cityscapes"].load(self.source, Preprocessing(8, 8))
         except DatasetError as error:
             require(str(self.source) in str(error), f"not named: {error}")
             return REFUSED

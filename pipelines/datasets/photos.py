@@ -45,6 +45,7 @@ def load(root: Path, preprocessing: Preprocessing, task: Task) -> Splits:
             are grey and colours are to be learned.
     """
     found_places, notes = layout.split_places(root)
+    cache.evict(cache.directory() / "prepared")
     places = {split: place for split, place in found_places.items() if isinstance(place, Path)} or {"train": root}
     if "train" not in places:
         raise DatasetError(f"{root} has {' and '.join(places)} but no train/.")

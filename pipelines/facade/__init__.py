@@ -1,4 +1,4 @@
-"""Procedurally drawn facades: pairs of a photo-like picture and its label map, without any file.
+"""Procedurally drawn facades: pairs of a photo-like image and its label map, without any file.
 
 Every pair is a pure function of (seed, index) and can be had at any resolution. `layout` decides what stands where,
 `parts` paints the materials and the relief on a `canvas`, and `light` lights it.
@@ -18,7 +18,7 @@ __all__ = ["CLASSES", "draw_facade"]
 
 
 def paint_photo(layout: Layout, rng: np.random.Generator, size: int) -> npt.NDArray[np.uint8]:
-    """The photo-like picture of a layout, uint8 (size, size, 3)."""
+    """The photo-like image of a layout, uint8 (size, size, 3)."""
     canvas = Canvas(rng, layout.kind, size)
     for part in layout.parts:
         PAINTERS[part.label](canvas, part, part.pixels(size))
