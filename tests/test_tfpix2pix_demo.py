@@ -201,7 +201,7 @@ def test_the_old_folder_stays_when_the_new_one_fails(tmp_path, litert):
     export = write_export(tmp_path / "e")
     web.build(export, export / "web")
     (litert / "index.js").write_text("another")
-    with pytest.raises(ConfigError, match="fetched anew"):
+    with pytest.raises(ConfigError, match="fetched again"):
         web.build(export, export / "web")
     assert (export / "web" / "index.html").exists()
     assert sorted(path.name for path in export.iterdir()) == ["config.json", "model_float16.tflite", "web"]
@@ -222,7 +222,7 @@ def test_float16_is_preferred(tmp_path):
         (lambda folder: folder.mkdir(), r"is no export: .*python -m tfpix2pix\.export --run=RUN"),
         (lambda folder: write_export(folder, size=None), "--dynamic"),
         (lambda folder: write_export(folder, file="other.tflite"), "has no TFLite file.*--formats tflite_float16"),
-        (lambda folder: write_export(folder, given=Encoding(channels=4)), "The input has 4 channels of 8 bits"),
+        (lambda folder: write_export(folder, given=Encoding(channels=4)), "The input has 4 channels of uint8"),
         (lambda folder: write_export(folder, target=Encoding(dtype="uint16").to_json()), "The target has .* uint16"),
     ],
 )

@@ -111,9 +111,7 @@ def test_pictures_that_were_changed_between_two_sessions_of_a_run(pairs, tmp_pat
     tfpix2pix.fit(config)
     Image.new("RGB", (80, 40), "red").save(folder / "03.png")
     longer = dataclasses.replace(config, run=dataclasses.replace(config.run, steps=4))
-    with pytest.raises(
-        ConfigError, match=r"trained on:\n  val: files of other names or sizes"
-    ):
+    with pytest.raises(ConfigError, match=r"trained on:\n  val: files of other names or sizes"):
         tfpix2pix.fit(longer)
 
 
