@@ -174,7 +174,7 @@ def _requests(folder: Path) -> tuple[list[Request], list[Request]]:
         picture = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         file = io.BytesIO()
         Image.fromarray(picture).save(file, "PNG" if number % 2 else "BMP")
-        made = np.asarray(translator.pictures(tf.constant(picture[np.newaxis])))
+        made = np.asarray(translator.images(tf.constant(picture[np.newaxis])))
         seen = picture[np.newaxis].astype(np.float32) / 127.5 - 1
         size = "huge" if (height, width) == HUGE else "small"
         valid += _both(f"{size} file", "image_bytes", [file.getvalue()], made)

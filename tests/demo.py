@@ -29,7 +29,7 @@ def write_export(
 
 def stand_in(cache: Path) -> Path:
     """Fills a cache with files that have LiteRT.js's names."""
-    folder = cache / "tfpix2pix" / f"litertjs-{runtime.PACKAGES[0].version}"
+    folder = cache / "pix2pix" / f"litertjs-{runtime.PACKAGES[0].version}"
     folder.mkdir(parents=True)
     for package in runtime.PACKAGES:
         for name in package.files.values():

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pipelines.datasets.facades import CLASSES
 
 import tfpix2pix
+from pipelines.facade import CLASSES
 from tests import demo, study
 from tests.serving_pictures import WITHOUT
 from tests.serving_stand_in import StandIn
@@ -87,7 +87,7 @@ def place(tmp_path_factory):
             write(folder / f"path/to/{name}/{number}.png", 32, 32)
         for name in ("facades", "edges2handbags"):
             for split in ("train", "val"):
-                write(cache / f"tfpix2pix/{name}/{split}/{number}.png", 64, 32, labels=True)
+                write(cache / f"pix2pix/{name}/{split}/{number}.png", 64, 32, labels=True)
     (folder / "saved_models").mkdir()
     (folder / "saved_models/openmoji").symlink_to(ROOT / "saved_models/openmoji")
     demo.stand_in(cache)

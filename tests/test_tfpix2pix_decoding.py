@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,6 +133,13 @@ class TestRefusals:
         frames = [random_image("RGBA", seed=seed) for seed in range(3)]
         with pytest.raises(tf.errors.InvalidArgumentError, match="animation"):
             decoded(saved(frames[0], "WEBP", save_all=True, append_images=frames[1:]))
+
+    def test_an_animated_webp_by_the_model_that_is_shipped(self):
+        frames = [random_image("RGBA", seed=seed) for seed in range(2)]
+        data = saved(frames[0], "WEBP", save_all=True, append_images=frames[1:])
+        folder = Path(__file__).resolve().parent.parent / "saved_models" / "openmoji" / "1"
+        with pytest.raises(tf.errors.InvalidArgumentError, match="animation"):
+            tf.saved_model.load(folder).signatures["image_bytes"](image_bytes=tf.constant([data]))
 
     @pytest.mark.parametrize("mode", ["P", "L", "1"])
     def test_a_bmp_with_a_palette(self, mode):

@@ -99,7 +99,7 @@ def test_npm_is_asked_once(tmp_path, cache, monkeypatch):
     copy = f'echo "$@" >> {tmp_path}/asked; cp {file} "${{3#--pack-destination=}}/made-up.tgz"'
     monkeypatch.setenv("PATH", fake_npm(tmp_path / "bin", copy), prepend=os.pathsep)
     kept = runtime.folder()
-    assert kept == cache / "tfpix2pix" / "litertjs-1.0.0"
+    assert kept == cache / "pix2pix" / "litertjs-1.0.0"
     assert [path.read_bytes() for path in kept.iterdir()] == [b"a"]
     monkeypatch.setenv("PATH", "")
     assert runtime.folder() == kept
@@ -114,7 +114,7 @@ def test_npm_without_a_network(tmp_path, cache, monkeypatch):
     monkeypatch.setenv("PATH", bin_folder, prepend=os.pathsep)
     with pytest.raises(ConfigError, match=r"@litertjs/core@2\.\d+\.\d+ \(npm error network request failed\)"):
         runtime.folder()
-    assert not list((cache / "tfpix2pix").iterdir())
+    assert not list((cache / "pix2pix").iterdir())
 
 
 def test_no_npm_at_all(cache, monkeypatch):
@@ -201,7 +201,7 @@ def test_the_old_folder_stays_when_the_new_one_fails(tmp_path, litert):
     export = write_export(tmp_path / "e")
     web.build(export, export / "web")
     (litert / "index.js").write_text("another")
-    with pytest.raises(ConfigError, match="fetched anew"):
+    with pytest.raises(ConfigError, match="fetched again"):
         web.build(export, export / "web")
     assert (export / "web" / "index.html").exists()
     assert sorted(path.name for path in export.iterdir()) == ["config.json", "model_float16.tflite", "web"]
@@ -222,8 +222,8 @@ def test_float16_is_preferred(tmp_path):
         (lambda folder: folder.mkdir(), r"is no export: .*python -m tfpix2pix\.export --run=RUN"),
         (lambda folder: write_export(folder, size=None), "--dynamic"),
         (lambda folder: write_export(folder, file="other.tflite"), "has no TFLite file.*--formats tflite_float16"),
-        (lambda folder: write_export(folder, given=Encoding(channels=4)), "The input has 4 channels of 8 bits"),
-        (lambda folder: write_export(folder, target=Encoding(bits=16).to_json()), "The target has .* 16 bits"),
+        (lambda folder: write_export(folder, given=Encoding(channels=4)), "The input has 4 channels of uint8"),
+        (lambda folder: write_export(folder, target=Encoding(dtype="uint16").to_json()), "The target has .* uint16"),
     ],
 )
 def test_what_has_no_page(tmp_path, make, message):

@@ -38,7 +38,7 @@ def litert():
     """LiteRT.js: what the user's own cache has of it, or else what npm fetches."""
     cache = Path(os.environ["XDG_CACHE_HOME"]) / "tfpix2pix"
     name = f"litertjs-{runtime.PACKAGES[0].version}"
-    users = Path.home() / ".cache" / "tfpix2pix" / name
+    users = Path.home() / ".cache" / "pix2pix" / name
     if users.is_dir() and not (cache / name).exists():
         shutil.copytree(users, cache / name)
     try:
@@ -84,7 +84,7 @@ class Page:
             blocks = drawing.reshape(self.size, scale, self.size, scale, 3).astype(np.int64).sum(axis=(1, 3))
             small = ((2 * blocks + scale**2) // (2 * scale**2)).astype(np.uint8)  # halves go up
             seen = encode.to_network(tf.constant(small), self.given)
-        return encode.to_picture(self.generator(seen[tf.newaxis], training=False)[0], RGB).numpy()
+        return encode.to_image(self.generator(seen[tf.newaxis], training=False)[0], RGB).numpy()
 
 
 @pytest.fixture(scope="module")
@@ -431,7 +431,7 @@ def test_pixels_are_those_of_the_package(browser, lines, encoding, rng):
         f"Float32Array.from({light.ravel().tolist()}))].map((array) => Array.from(array)))"
     )
     picture = np.array(picture).reshape(40, 25, 4)
-    expected = np.broadcast_to(encode.to_picture(values, encoding, light).numpy(), (40, 25, 3)).astype(int)
+    expected = np.broadcast_to(encode.to_image(values, encoding, light).numpy(), (40, 25, 3)).astype(int)
     assert (picture[..., 3] == 255).all()
     if encoding.kind in ("image", "labels"):
         assert np.array_equal(picture[..., :3], expected)

@@ -245,14 +245,14 @@ def test_files_outside_are_safe_from_names_in_a_file(evaluated, tmp_path):
 
 
 def test_pairs_of_one_name_get_files_of_their_own(tmp_path, write_picture):
-    for name in ("x.png", "x.bmp", "X.jpg", "y.z.png"):
+    for name in ("x.png", "X.jpg", "y.z.png"):
         for split in ("train", "val"):
             write_picture(tmp_path / "pairs" / split / name)
     data = DataConfig(str(tmp_path / "pairs"), image_size=(32, 32))
     model = SimpleNamespace(input_encoding=RGB, target_encoding=RGB, size=None)
-    assert collect.open_pairs(data, "val", model).names == ["X", "x_2", "x_3", "y.z"]
+    assert collect.open_pairs(data, "val", model).names == ["X", "x_2", "y.z"]
     model.size = (32, 16)
-    with pytest.raises(ConfigError, match="takes pictures of 32x16 px at most"):
+    with pytest.raises(ConfigError, match="takes images of 32x16 px at most"):
         collect.open_pairs(data, "val", model)
 
 
@@ -279,7 +279,7 @@ def test_bad_files_are_named(run, pairs, tmp_path, capsys):
     assert verb(f"--model={run}", f"--dataset={tmp_path / 'pairs'}", f"--output={tmp_path / 'o'}") == 2
     error = capsys.readouterr().err
     assert str(tmp_path / "pairs" / "val" / "B" / "3.png") in error
-    assert "--leave-out" in error
+    assert "--exclude" in error
 
 
 @pytest.mark.parametrize(("raised", "status"), [(KeyboardInterrupt(), 130), (OSError("disk full"), 1)])
@@ -322,10 +322,10 @@ def test_an_export_knows_what_it_was_trained_on(run, evaluated, tmp_path):
 
 def test_flags_of_a_run_and_of_another_data_set(pairs):
     config = EvaluateConfig(Path("m"), Path("o"))
-    base = TrainConfig(data=DataConfig("facades", Path("d"), leave_out=Path("l"), image_size=(64, 32)))
+    base = TrainConfig(data=DataConfig("facades", Path("d"), exclude=Path("l"), image_size=(64, 32)))
     assert config.data(base) == base.data
     other = dataclasses.replace(config, dataset=str(pairs), direction="AtoB", image_size=(32, 32)).data(base)
-    assert (other.dataset, other.data_dir, other.leave_out, other.direction) == (str(pairs), None, None, "AtoB")
+    assert (other.dataset, other.data_dir, other.exclude, other.direction) == (str(pairs), None, None, "AtoB")
     assert dataclasses.replace(config, dataset="synthetic").data(None).image_size == (128, 128)
     changed = dataclasses.replace(config, image_size=(64, 32), overwrite=True)
     assert changed.command() == "python -m tfpix2pix.evaluate --model=m --output=o --image-size=64x32 --overwrite"

@@ -1,6 +1,7 @@
 """What `evaluate` makes of labels, noise, tasks, encodings and sizes."""
 
 import dataclasses
+import itertools
 import json
 import shutil
 
@@ -10,10 +11,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipelines.cityscapes import LABELS, TRAIN_IDS
+from pipelines.cityscapes import LABEL_MAPS, LABELS, TRAIN_IDS
 from pipelines.datasets import cityscapes
 from pipelines.spec import RGB, Encoding
-from tests.evaluated_runs import PALETTE, SIZE, made, make_pairs, network, read, verb
+from tests.evaluated_runs import PALETTE, SIZE, classes, made, make_pairs, network, read, verb
 from tests.small import trained_generator
 from tfpix2pix import noise
 from tfpix2pix.config import DataConfig
@@ -137,10 +138,12 @@ def test_noise_that_a_model_does_not_have_is_refused(pairs, tmp_path, capsys):
 
 
 def photos(folder, rng):
-    folder.mkdir()
+    """Three to train on and one to look at."""
     for number in range(4):
+        file = folder / ("train" if number else "val") / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
         small = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
-        small.resize((SIZE, SIZE), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+        small.resize((SIZE, SIZE), Image.Resampling.BICUBIC).save(file)
     return folder
 
 
@@ -155,7 +158,7 @@ def test_tasks_on_photos(task, tmp_path, rng):
     result = Result.read(tmp_path / "o" / "evaluation.json")
     assert "seen these pairs" in result.remarks[0]
     given, output, target = (read(tmp_path / "o", side).astype(int) for side in ("input", "output", "target"))
-    originals = np.stack([np.asarray(Image.open(folder / f"{number}.png")) for number in (1, 2, 3)])
+    originals = np.stack([np.asarray(Image.open(folder / "train" / f"{number}.png")) for number in (1, 2, 3)])
     assert np.abs(target - originals).max() <= 3  # Lab and back
     assert np.abs(output - target).mean() > 3
     if task == "colorization":
@@ -182,21 +185,61 @@ def test_one_hot_labels_on_either_side(pairs, tmp_path):
 
 
 def test_sixteen_bits_and_many_channels_are_scored_as_a_screen_shows_them(tmp_path, rng):
-    for side in "AB":
-        (tmp_path / "pairs" / side).mkdir(parents=True)
-        for number in range(11):
+    for split, side in itertools.product(("train", "val"), "AB"):
+        (tmp_path / "pairs" / split / side).mkdir(parents=True)
+        for number in range(2):
             values = rng.integers(0, 65536, (SIZE, SIZE, 5), dtype=np.uint16)
-            np.save(tmp_path / "pairs" / side / f"{number}.npy", values)
-    deep = Encoding(channels=5, bits=16)
+            np.save(tmp_path / "pairs" / split / side / f"{number}.npy", values)
+    deep = Encoding(channels=5, dtype="uint16")
     data = DataConfig(str(tmp_path / "pairs"), direction="AtoB", image_size=(32, 32))
     model = made(tmp_path / "run", trained_generator(channels=(5, 5)), data, deep, deep)
     assert verb(f"--model={model}", f"--output={tmp_path / 'o'}") == 0
     result = Result.read(tmp_path / "o" / "evaluation.json")
-    assert result.remarks[0].endswith("the first 3 of 5 channels, 8 of 16 bits.")
-    names = sorted(str(number) for number in range(11))
-    assert result.names == [names[0], names[10]]
-    first = np.load(tmp_path / "pairs" / "B" / f"{names[0]}.npy")
+    assert result.remarks[0].endswith("the first 3 of 5 channels, uint16 values from 0 to 65535 as 8 bits.")
+    assert result.names == ["0", "1"]
+    first = np.load(tmp_path / "pairs" / "val" / "B" / "0.npy")
     np.testing.assert_array_equal(read(tmp_path / "o", "target")[0], (first >> 8)[..., :3])
+
+
+def test_a_declared_range_is_what_is_scored_and_shown(tmp_path, rng):
+    for split, side in itertools.product(("train", "val"), "AB"):
+        (tmp_path / "pairs" / split / side).mkdir(parents=True)
+        for number in range(2):
+            values = rng.integers(-1200, 3200, (SIZE, SIZE), np.int16)
+            np.save(tmp_path / "pairs" / split / side / f"{number}.npy", values)
+    scans = Encoding(channels=1, dtype="int16", value_range=(-1000, 3000))
+    data = DataConfig(str(tmp_path / "pairs"), direction="AtoB", image_size=(32, 32), value_range="-1000:3000")
+    model = made(tmp_path / "run", trained_generator(channels=(1, 1)), data, scans, scans)
+    assert verb(f"--model={model}", f"--output={tmp_path / 'o'}") == 0
+    result = Result.read(tmp_path / "o" / "evaluation.json")
+    assert result.remarks[0].endswith("int16 values from -1000 to 3000 as 8 bits.")
+    first = np.load(tmp_path / "pairs" / "val" / "B" / "0.npy").astype(float)
+    expected = np.clip(255 * (first + 1000) / 4000, 0, 255)
+    np.testing.assert_allclose(read(tmp_path / "o", "target")[0, ..., 0], expected, atol=0.51)
+
+
+def test_grey_label_maps_on_either_side(tmp_path, rng):
+    values = np.array([0, 7, 255], np.uint8)
+    for split in ("train", "val"):
+        for side in "AB":
+            (tmp_path / "pairs" / split / side).mkdir(parents=True)
+        for number in range(3):
+            drawn = classes(rng)
+            Image.fromarray(values[drawn]).save(tmp_path / "pairs" / split / "A" / f"{number}.png")
+            photo = np.repeat((drawn * 90).astype(np.uint8)[..., None], 3, -1)
+            photo += rng.integers(0, 30, photo.shape, np.uint8)
+            Image.fromarray(photo).save(tmp_path / "pairs" / split / "B" / f"{number}.png")
+    labels = Encoding("labels", channels=1, palette=((0,), (7,), (255,)))
+    data = DataConfig(str(tmp_path / "pairs"), direction="BtoA", image_size=(32, 32), one_hot=True)
+    model = made(tmp_path / "run", trained_generator(channels=(3, 3)), data, RGB, labels)
+    assert verb(f"--model={model}", f"--output={tmp_path / 'o'}") == 0
+    output, target = read(tmp_path / "o", "output"), read(tmp_path / "o", "target")
+    shown = {tuple(colour) for colour in np.unique(target.reshape(-1, 3), axis=0).tolist()}
+    assert shown == set(labels.display_palette)
+    result = Result.read(tmp_path / "o" / "evaluation.json")
+    accuracy = (output == target).all(-1).mean()
+    assert 0 < accuracy < 1
+    assert result.figure("seg_pixel_accuracy").value == pytest.approx(accuracy)
 
 
 def test_pictures_too_small_for_ssim_and_a_single_one_for_fid(pairs, tmp_path, stand_in):
@@ -233,7 +276,7 @@ def streets(tmp_path, rng):
 @pytest.mark.parametrize("direction", ["BtoA", "AtoB"])
 def test_of_cityscapes_the_19_classes_of_the_benchmark_count(streets, tmp_path, direction):
     root, ids = streets
-    palette = Encoding(palette=cityscapes.SIDES[1].palette, classes=cityscapes.SIDES[1].classes)
+    palette = Encoding(palette=LABEL_MAPS.palette, classes=LABEL_MAPS.classes)
     data = DataConfig("cityscapes", root, direction=direction, image_size=(32, 32))
     model = open_model(made(tmp_path / "run", trained_generator(), data, palette, RGB))
     opened = collect.open_pairs(data, "val", model)

@@ -50,7 +50,7 @@ def test_a_disk_that_is_full_leaves_the_versions_before_as_they_are(run, tmp_pat
         assert export.main(flags) == 1
     said = capsys.readouterr().err
     assert "error: " in said
-    assert "What was there is kept; give the same command again once that is mended." in said
+    assert "What was there is kept; give the same command again once that is fixed." in said
     assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
     assert export.main(flags) == 0
     assert (output / "2").is_dir()
@@ -62,7 +62,7 @@ def test_everything_is_there(exported):
     assert {"models.config", "batching.config", "compose.yaml"} <= {path.name for path in exported.parent.iterdir()}
     assert json.loads((exported / "config.json").read_text())["trained"]["model"]["base_filters"] == 4
     card = (exported / "MODEL_CARD.md").read_text()
-    for said in ("parameters", "validation L1", "| float32 |", "SavedModel", "Licence", "Your own pictures"):
+    for said in ("parameters", "validation L1", "| float32 |", "SavedModel", "Licence", "Your own images"):
         assert said in card
     assert not [path for path in exported.rglob("*") if "partial" in path.name]
 

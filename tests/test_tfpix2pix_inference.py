@@ -87,7 +87,7 @@ def test_noise_is_a_function_of_its_seed(rng):
     ("given", "made"),
     [
         (RGB, RGB),
-        (Encoding(channels=1, bits=16), Encoding(channels=1, bits=16)),
+        (Encoding(channels=1, dtype="uint16"), Encoding(channels=1, dtype="uint16")),
         (Encoding("labels", palette=((0, 0, 0), (255, 0, 0), (0, 255, 0))), RGB),
         (RGB, Encoding("labels", palette=((0, 0, 0), (255, 0, 0)))),
         (Encoding("lightness"), Encoding("chroma")),
@@ -95,11 +95,10 @@ def test_noise_is_a_function_of_its_seed(rng):
 )
 def test_pictures_in_pictures_out(given, made, rng):
     translator = inference.Translator(trained_generator(channels=(given.depth, made.depth)), given, made)
-    dtype = np.uint16 if given.bits == 16 else np.uint8
-    pictures = rng.integers(0, given.scale + 1, (2, 20, 24, given.channels)).astype(dtype)
-    output = translator.pictures(tf.constant(pictures)).numpy()
+    pictures = rng.integers(0, int(given.high) + 1, (2, 20, 24, given.channels)).astype(given.dtype)
+    output = translator.images(tf.constant(pictures)).numpy()
     assert output.shape == (2, 20, 24, made.channels)
-    assert output.dtype == (np.uint16 if made.bits == 16 else np.uint8)
+    assert output.dtype == made.dtype
     if made.kind == "labels":
         assert {tuple(colour) for colour in output.reshape(-1, 3)} <= set(made.palette)
     if made.kind == "chroma":  # the lightness stays, to within what clipping to a screen's colours costs

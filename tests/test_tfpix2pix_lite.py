@@ -275,8 +275,8 @@ def test_metadata_is_read_back(converted):
 @pytest.mark.parametrize(
     ("encoding", "words"),
     [
-        (Encoding(channels=1, bits=16), "grey, 16-bit value / 32767.5 - 1"),
-        (Encoding(channels=5), "5 channels, 8-bit value / 127.5 - 1"),
+        (Encoding(channels=1, dtype="uint16"), "grey, (uint16 value - 32767.5) / 32767.5"),
+        (Encoding(channels=5), "5 channels, (uint8 value - 127.5) / 127.5"),
         (Encoding("lightness"), "L / 50 - 1 of CIE Lab"),
         (Encoding("chroma"), "a / 110, b / 110 of CIE Lab"),
         (Encoding("labels", palette=((0, 0, 0), (1, 1, 1)), classes=("road", "tree")), "else -1; road, tree"),

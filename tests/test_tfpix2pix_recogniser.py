@@ -1,3 +1,4 @@
+import itertools
 import json
 import shutil
 import subprocess
@@ -28,12 +29,13 @@ def photo_and_labels(rng, size=32):
 def pairs(tmp_path_factory):
     """Two folders: labels in A/, photos in B/."""
     rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("pairs")
-    (folder / "A").mkdir()
-    (folder / "B").mkdir()
+    for split, side in itertools.product(("train", "val"), "AB"):
+        (folder / split / side).mkdir(parents=True)
     for number in range(30):
         photo, classes = photo_and_labels(rng)
-        Image.fromarray(photo).save(folder / "B" / f"{number}.png")
-        Image.fromarray(np.array(PALETTE, np.uint8)[classes]).save(folder / "A" / f"{number}.png")
+        split = "train" if number % 10 else "val"
+        Image.fromarray(photo).save(folder / split / "B" / f"{number}.png")
+        Image.fromarray(np.array(PALETTE, np.uint8)[classes]).save(folder / split / "A" / f"{number}.png")
     return folder
 
 

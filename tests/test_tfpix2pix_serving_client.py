@@ -82,7 +82,7 @@ def test_a_folder_with_one_broken_file(small, served, way, pictures, tmp_path, c
         asked = server.asked
         assert ask(server, way, pictures, out) == 0
         assert server.asked == asked  # all were there
-        assert "4 pictures were there already" in capsys.readouterr().out
+        assert "4 images were there already" in capsys.readouterr().out
     for name, source in (("a.png", "a.jpg"), ("deep/c.webp.png", "deep/c.webp")):
         expected = small.images(images.read(pictures / source)[np.newaxis])[0]
         with Image.open(out / name) as picture:

@@ -105,7 +105,7 @@ def test_bad_files_are_named_before_training(pairs_folder, tmp_path, capsys):
     assert train.main([f"--dataset={pairs_folder}", f"--workdir={workdir}"]) == 2
     error = capsys.readouterr().err
     assert "3 files can't be used" in error
-    for line in ("03.png: empty (0 bytes)", "10.png: broken or cut off", "11.png: 33x16 px"):
+    for line in ("03.png: empty (0 bytes)", "10.png: corrupt or cut off", "11.png: 33x16 px"):
         assert line in error
     assert not workdir.exists()
 
@@ -115,7 +115,7 @@ def test_without_the_check_a_bad_file_is_still_named_when_it_stops_training(pair
     flags = [f"--dataset={pairs_folder}", f"--workdir={tmp_path / 'run'}", "--no-check-data"]
     flags += ["--image-size=32", "--base-filters=2", "--patch-size=16", "--steps=40"]
     assert train.main(flags) == 2
-    assert "03.png: not a picture" in capsys.readouterr().err
+    assert "03.png: not an image" in capsys.readouterr().err
 
 
 def test_networks_that_do_not_fit_the_pictures_are_refused_before_a_folder_is_made(pairs_folder, tmp_path, capsys):

@@ -65,7 +65,7 @@ def test_the_sheet_shows_what_the_generator_makes(whole):
     preprocessing = pipelines.Preprocessing(32, 32, jitter=0)
     source = whole.read_config().data.dataset
     batch = next(iter(pipelines.load(source, "val", preprocessing=preprocessing)))
-    output = encode.to_picture(model(batch["input"], training=False), RGB)[0].numpy()
+    output = encode.to_image(model(batch["input"], training=False), RGB)[0].numpy()
     with Image.open(whole.sample(45)) as file:
         sheet = np.asarray(file)
     windows = np.lib.stride_tricks.sliding_window_view(sheet, (32, 32, 3))[:, :, 0]

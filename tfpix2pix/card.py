@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.catalog import licence
+from pipelines.inspection.page import printable
 from pipelines.spec import Encoding
 from tfpix2pix import __version__, lite
 from tfpix2pix.config import TrainConfig
@@ -60,7 +61,7 @@ class Facts:
         source, target = (_KINDS[encoding.kind] for encoding in self.encodings)
         task = "" if data.task == "pairs" else f" ({data.task})"
         return (
-            f"Translates {_a(source)} to {_a(target)}, trained on {Path(data.dataset).name}{task} {data.direction} "
+            f"Translates {_a(source)} to {_a(target)}, trained on {printable(Path(data.dataset).name)}{task} {data.direction} "
             f"with pix2pix at {format_size(data.image_size)} px."
         )
 
@@ -85,7 +86,7 @@ class Facts:
         if (file := self.run.folder / "evaluation.json").exists():
             scores.append(f"all scores: `{file.name}` of the run")
         recipe = [
-            f"data: `{Path(data.dataset).name}`, task {data.task}, direction {data.direction}, "
+            f"data: `{printable(Path(data.dataset).name)}`, task {data.task}, direction {data.direction}, "
             f"{format_size(data.image_size)} px, jitter {data.jitter}, flip {data.flip}, resize {data.resize}",
             f"generator: {model.generator}, {model.base_filters} base filters, norm {model.norm}, dropout "
             f"{model.dropout}, {self.parameters:,} parameters",
@@ -93,7 +94,7 @@ class Facts:
             f"learning rate {goal.learning_rate:g}, EMA {goal.ema:g}",
             f"batch size {data.batch_size}, {_steps(validation)} steps, seed {self.trained.run.seed}",
         ]
-        return f"""# {self.name}
+        return f"""# {printable(self.name)}
 
 {self.what()} Made by tfpix2pix {__version__}.
 
@@ -107,9 +108,9 @@ class Facts:
 The network's values are in [-1, 1]. Images of any size are padded by reflection inside the SavedModel; the TFLite
 files take {format_size(self.size)} px unless they are resizable. It is deterministic: dropout is off.
 
-Its signature `image_bytes`, which only models of 8- or 16-bit images with 1 or 3 channels have, decodes JPEG, PNG,
-WebP, GIF and BMP as TensorFlow does: the orientation that a camera noted (EXIF) is ignored, transparent pixels of GIF
-become black, and animated WebP, BMP with a palette and TIFF are refused.
+The SavedModel's signature `image_bytes`, which only models of 8- or 16-bit images with 1 or 3 channels have, decodes
+JPEG, PNG, WebP, GIF and BMP as TensorFlow does: the orientation that a camera noted (EXIF) is ignored, transparent
+pixels of GIF become black, and animated WebP, BMP with a palette and TIFF are refused.
 
 ## Recipe
 

@@ -66,7 +66,7 @@ def with_metadata(model: bytes, about: About, given: Encoding, made: Encoding) -
     entry.name, entry.buffer = KEY, len(parsed.buffers)
     parsed.buffers.append(buffer)
     parsed.metadata = [*(parsed.metadata or []), entry]
-    parsed.description = f"{about.name}. {about.description}".strip()
+    parsed.description = f"{about.name}. {about.description}".strip().encode(errors="replace")
     return bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))
 
 
@@ -123,7 +123,7 @@ def _middle_and_half(encoding: Encoding) -> tuple[float, float]:
 def _write(builder: flatbuffers.Builder, value: Any) -> int:
     """Writes a table, a string or a vector of floats, tables or strings; returns its place."""
     if isinstance(value, str):
-        return int(builder.CreateString(value))
+        return int(builder.CreateString(value, errors="replace"))  # a folder's name needn't be UTF-8
     if isinstance(value, list):
         return _vector(builder, value)
     value = {field: item for field, item in value.items() if not (isinstance(item, str) and not item)}

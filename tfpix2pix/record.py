@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,7 +61,7 @@ class Record(contextlib.ExitStack):
         self._generate = tf.function(lambda image: generator(image, training=False))
         self._history = self.enter_context(contextlib.closing(History(run.history, LOSS_NAMES, step)))
         self._val_history = self.enter_context(contextlib.closing(History(run.validation, ("val_l1",), step)))
-        self._writer = self.enter_context(contextlib.closing(tf.summary.create_file_writer(str(run.logs))))
+        self._writer = self.enter_context(contextlib.closing(tf.summary.create_file_writer(os.fsencode(run.logs))))
         self._bar = self.enter_context(contextlib.closing(progress(None, total_steps, None, "step", initial=step)))
 
     def add(self, step: int, losses: npt.NDArray[np.float32], seconds: float) -> None:

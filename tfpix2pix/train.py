@@ -31,7 +31,7 @@ HOW_TO_EXCLUDE = (
     "Fix or remove them, or let `python -m pipelines.inspect --fix-list=FILE` list them and exclude them with "
     "--exclude=FILE."
 )
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("tfpix2pix.train")  # also where it is run as a program
 
 
 def fit(config: TrainConfig) -> Run:

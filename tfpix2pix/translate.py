@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tfpix2pix.loading import Model
 
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("tfpix2pix.translate")  # also where it is run as a program
 _COLOURS_SHOWN = 8
 
 
@@ -226,6 +226,8 @@ def _translate_file(model: Model, file: Path, target: Path, config: TranslateCon
             _write(path, translate_image(model, image, config.tile, seed, config.size))
         except tf.errors.ResourceExhaustedError:
             return f"{image.shape[1]}x{image.shape[0]} px don't fit into memory; a smaller --tile helps"
+        except tf.errors.InternalError:
+            return f"{image.shape[1]}x{image.shape[0]} px don't fit into a PNG"
         except OSError as error:
             return f"{path} can't be written: {error.strerror}"
     return None

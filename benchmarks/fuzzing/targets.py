@@ -20,18 +20,21 @@ import tensorflow as tf
 
 from fuzzing import archives, bombs, pictures
 from fuzzing.mutations import spoiled
-from pipelines import DatasetError, cityscapes, decode, photo, probe
-from pipelines import check as checked
+from pipelines import DatasetError, cityscapes, contents, images, sources
 from pipelines.catalog import DATASETS
-from pipelines.datasets import folder
-from pipelines.spec import MAX_PIXELS, RGB, Encoding, Preprocessing
+from pipelines.datasets import folder, photos
+from pipelines.spec import MAX_PIXELS, RGB, Encoding, Fault, Preprocessing
 from tfpix2pix import checkpoint, loading, translate
 from tfpix2pix.config import ConfigError, TrainConfig
 from tfpix2pix.models import unet_generator
 from tfpix2pix.run import Run
 
 ACCEPTED, REFUSED = "accepted", "refused"
-_ENCODINGS = [RGB, RGB, RGB, Encoding(channels=1), Encoding(bits=16), Encoding(channels=6)]
+_ENCODINGS = [
+    *(RGB, RGB, RGB, Encoding(channels=1), Encoding(dtype="uint16"), Encoding(channels=6)),
+    Encoding(channels=1, dtype="float32", value_range=(-10.0, 300.0)),
+]
+_MISFITS = ("but this side's", "NaN", "an animation of")  # what is refused though nothing is wrong with the file
 _NAMES = ["a", "with space", "ü", "-n", "%s{0}", "'\"&<b>", "x" * 200, "two\nlines", "#", "a.tar", "CON", "\udcff"]
 
 
@@ -74,7 +77,8 @@ class Loaders:
         file = self.source / "a.png"
         file.write_bytes(pictures.valid("png")[1])
         for encoding in _ENCODINGS:
-            checked.inspect(file, encoding)
+            with contextlib.suppress(*sources.ERRORS):
+                sources.read(tf.constant(os.fsencode(file)), encoding)
 
     def file(self, rng: random.Random, kind: str) -> bytes:
         """Returns a picture of that kind, mostly spoiled."""
@@ -90,31 +94,39 @@ class Loaders:
         return pictures.with_checksums(data) if kind == "png" and rng.random() < 0.6 else data
 
     def picture(self, rng: random.Random, kind: str) -> str:
-        """A picture in a data set: the check before training, the graph that decodes, and what Pillow does."""
+        """An image in a data set: the decoder of record, the one in the graph, what looks into it, what shrinks it."""
         ending = pictures.ENDINGS[kind] if rng.random() < 0.9 else rng.choice(list(pictures.ENDINGS.values()))
         file = self.source / f"{rng.choice(_NAMES)}{ending}"
         data = self.file(rng, kind)
         file.write_bytes(data)
         encoding = rng.choice(_ENCODINGS)
-        size, problem = checked.inspect(file, encoding)
+        problem = None
         try:
-            image = decode.read(os.fsencode(file), encoding).numpy()
-        except decode.ERRORS:
+            read = images.read(file, encoding)
+        except images.ImageError as error:
+            require(error.fault.path == file and error.fault.reason, f"not named: {error}")
+            problem = error.fault.reason
+        try:
+            image = sources.read(tf.constant(os.fsencode(file)), encoding).numpy()
+        except sources.ERRORS:
             image = None
         if image is not None:
-            require(image.ndim == 3 and image.shape[2] == encoding.channels, f"decoded to {image.shape}")
+            require(image.shape[2] == encoding.channels and image.dtype == encoding.dtype, f"decoded to {image.shape}")
             require(0 < image.shape[0] * image.shape[1] <= MAX_PIXELS, f"decoded to {image.shape}")
         if problem is None:
-            require(image is not None, "the check found nothing wrong, and it can't be decoded")
-            require(image.shape[1::-1] == size, f"the check said {size}, decoded to {image.shape}")
+            require(image is not None, "nothing is wrong with it, and it can't be decoded in the graph")
+            require(image.shape == read.shape, f"decoded to {read.shape}, in the graph to {image.shape}")
+            size = images.header(file).size
+            require(read.shape[:2] == size, f"its header says {size}, decoded to {read.shape}")
         if data in pictures.valid(kind) and file.suffix == pictures.ENDINGS[kind]:
-            fits = problem is None or "but this side's pictures have" in problem or "float32" in problem
+            fits = problem is None or any(words in problem for words in _MISFITS)
             require(fits, f"a good file is refused: {problem}")
-        probe.with_palette(probe.encoding_of([file]), [file])
-        if kind != "npy":
+        with contextlib.suppress(DatasetError):
+            contents.probe([file], "A")
+        if kind != "npy" and problem is None and min(read.shape[:2]) > 16:
             try:
-                photo.shrink((16, 16), file, self.output / "photo.png")
-            except ValueError as error:
+                photos.shrink((16, 16), file, self.output / "photo.png")
+            except images.ImageError as error:
                 require(str(file) in str(error), f"not named: {error}")
         if rng.random() < 0.05:  # it takes ten times as long as all the rest
             self._as_data_set(file, problem)
@@ -122,13 +134,14 @@ class Loaders:
 
     def _as_data_set(self, file: Path, problem: str | None) -> None:
         try:
-            source = folder.splits(file.parent)["train"]
+            source = folder.load(file.parent, Preprocessing())["train"]
         except DatasetError as error:
             require(str(self.source) in str(error), f"not named: {error}")
             return
-        lines = source.faults()
-        require(lines or problem is None or "but this side" in problem, f"{problem}, but no line of faults")
-        require(all(line.startswith(f"{file}: ") for line in lines), f"not named: {lines}")
+        faults = source.faults()
+        misfit = problem is not None and any(words in problem for words in _MISFITS)
+        require(faults or problem is None or misfit, f"{problem}, but no fault")
+        require(all(isinstance(fault, Fault) and fault.path == file for fault in faults), f"not named: {faults}")
 
     def translated(self, rng: random.Random) -> str:
         """A folder of pictures, most of them spoiled, through `translate`."""
