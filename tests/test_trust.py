@@ -17,7 +17,7 @@ from PIL import Image
 from pipelines import check, records
 from pipelines.inspection import page
 from pipelines.registry import open_dataset
-from pipelines.spec import DatasetError, faults_of
+from pipelines.spec import RGB, DatasetError, Preprocessing, faults_of
 from tests import browser as chromium
 from tests.evaluation import PSNR, evaluation, page_writer, png
 from tests.small import trained_generator
@@ -106,7 +106,7 @@ def test_a_pickle_is_refused_whatever_it_is_called(tmp_path, number):
         file = tmp_path / "pairs" / f"1{ending}"
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(data)
-        assert check.inspect(file)[1] is not None
+        assert [fault.path for fault in check.pair_faults((file,), "one_image", (RGB,))] == [file]
         file.unlink()
     file = tmp_path / "step_00000001.npz"
     file.write_bytes(data)
@@ -162,7 +162,7 @@ def test_prepared_records_import_no_module_of_theirs(tmp_path, monkeypatch, key)
     (prepared / "dataset_info.json").write_text('{"name": "x", "version": "1.0.0"}')
     (prepared / "features.json").write_text(json.dumps({key: "evil_features.Feature", "content": {}}))
     with pytest.raises(DatasetError, match=r"features\.json names 'evil_features\.Feature'"):
-        records.splits(prepared)
+        records.load(prepared, Preprocessing())
     assert "evil_features" not in sys.modules
 
 
