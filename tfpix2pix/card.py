@@ -61,8 +61,8 @@ class Facts:
         source, target = (_KINDS[encoding.kind] for encoding in self.encodings)
         task = "" if data.task == "pairs" else f" ({data.task})"
         return (
-            f"Translates {_a(source)} to {_a(target)}, trained on {printable(Path(data.dataset).name)}{task} {data.direction} "
-            f"with pix2pix at {format_size(data.image_size)} px."
+            f"Translates {_a(source)} to {_a(target)}, trained on {printable(Path(data.dataset).name)}{task} "
+            f"{data.direction} with pix2pix at {format_size(data.image_size)} px."
         )
 
     def summary(self) -> str:
