@@ -83,7 +83,7 @@ def pair_faults(files: _Files, layout: str, sides: Sequence[Encoding]) -> list[F
         (height_a, width_a), (height_b, width_b) = (header.size for header in headers)
         # Unequal sizes are fine where one is the other scaled (a small label map of a large photo).
         if abs(width_a * height_b - height_a * width_b) > max(height_a, width_a, height_b, width_b):
-            return [Fault(files[0], f"{_size(headers[0])}, but {files[1]} has {_size(headers[1])}")]
+            return [Fault(files[0], f"{_size(headers[0])}, but side B has {_size(headers[1])}")]
     return []
 
 

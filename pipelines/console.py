@@ -3,10 +3,71 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
+
+from pipelines.spec import Range
+
+_NUMBER = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d{1,2})?"
+# Parameters that messages of this package name, and that are flags of the same name.
+_PARAMETERS = (
+    *("data_dir", "direction", "exclude", "flip", "image_size", "jitter"),
+    *("mask", "one_hot", "resize", "seed", "task", "value_range"),
+)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Reads `"256"` as (256, 256) and `"256x512"` as height 256, width 512, in pixels.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip())
+    if not match:
+        raise ValueError(f"a size is a number such as 256, or HEIGHTxWIDTH such as 256x512, not {text!r}")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def format_size(size: tuple[int, int]) -> str:
+    """Writes what `parse_size` reads."""
+    return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
+
+
+def parse_value_range(text: str) -> dict[str, Range]:
+    """Reads declared value ranges: `"-1000:3000"`, or `"A=-1000:3000,B=0:255"`.
+
+    Returns:
+        (low, high) by side: `"A"`, `"B"`, or `"*"` where none is named; none for `""`. `open_dataset` takes it.
+
+    Raises:
+        ValueError: if it is neither, or a range is empty.
+    """
+    pattern = rf"(?:([AB])=)?({_NUMBER}):({_NUMBER})"
+    parts = [re.fullmatch(pattern, part.strip()) for part in text.split(",")] if text else []
+    ranges = {part[1] or "*": (float(part[2]), float(part[3])) for part in parts if part}
+    if len(ranges) < len(parts) or any(low >= high for low, high in ranges.values()):
+        raise ValueError(f"a value range is LOW:HIGH, or A=LOW:HIGH,B=LOW:HIGH, with LOW below HIGH, not {text!r}")
+    return ranges
+
+
+def as_flags(message: str) -> str:
+    """Writes parameters that a message of this package names, such as `` `data_dir` ``, as the flags that set them."""
+    return re.sub(
+        r"`(\w+)`",
+        lambda found: "--" + found[1].replace("_", "-") if found[1] in _PARAMETERS else found[0],
+        message,
+    )
+
+
+def accept_any_name() -> None:
+    """Lets the standard streams print names of files that aren't UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def quieten_tensorflow() -> None:
@@ -26,7 +87,7 @@ def usable_cores() -> int:
 
 
 def progress(
-    items: Iterable[Any] | None, total: int, name: str | None, unit: str = "picture", *, initial: int = 0
+    items: Iterable[Any] | None, total: int, name: str | None, unit: str = "image", *, initial: int = 0
 ) -> Any:
     """Returns the items behind a progress bar (`tqdm`), which a log file sees once a minute.
 

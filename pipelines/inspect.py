@@ -12,185 +12,181 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from pipelines.console import quieten_tensorflow
-from pipelines.files import write_atomically
-from pipelines.registry import TASKS, available, check_name, open_dataset
-from pipelines.spec import DatasetError, Direction, Hole, Preprocessing, Resize
+from pipelines import catalog, console
+from pipelines.cache import write_atomically
+from pipelines.registry import TASKS, open_dataset
+from pipelines.spec import DatasetError, Direction, Mask, Preprocessing, Resize, Splits
 
 PROGRAM = "pipelines.inspect"
 REPORT, PAGE = "report.json", "index.html"
-LIST_HEAD = "# Files that can't be used, found by pipelines.inspect; train with --leave-out=THIS_FILE."
-# What tfpix2pix.train does by default where the paper's recipe isn't B -> A at 256 px; the tests compare.
-_A_TO_B = ("edges2shoes", "edges2handbags", "openmoji")
-_SMALL = ("openmoji", "synthetic")
+LIST_HEAD = "# Files that can't be used, found by pipelines.inspect; train with --exclude=THIS_FILE."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Reads the flags, inspects, and says where everything lies; returns the exit status."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    flags, preprocessing = _parse(arguments)
-    quieten_tensorflow()
+    """Reads the flags, inspects, and prints where everything lies; returns the exit status."""
+    console.accept_any_name()
+    flags, preprocessing = parse(sys.argv[1:] if arguments is None else list(arguments))
+    console.quieten_tensorflow()
     try:
-        check_name(flags.dataset)
+        catalog.check_name(flags.dataset)
         _check_output(flags)
         return _inspect(flags, preprocessing)
     except (DatasetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {console.as_flags(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
 
 
-def recipe(dataset: str, task: str = "pairs") -> dict[str, Any]:
-    """Returns the flags' defaults for a data set, which are those of `tfpix2pix.train`."""
-    named = dataset in available() and task == "pairs"
-    return {
-        "direction": "BtoA" if named and dataset not in _A_TO_B else "AtoB",
-        "image_size": (128, 128) if named and dataset in _SMALL else (256, 256),
-        "jitter": 0 if task == "colorization" else 30,
-        "output": Path("inspected") / ((Path(dataset).resolve().name or "root") + f"_{task}" * (task != "pairs")),
-    }
-
-
 def _inspect(flags: argparse.Namespace, preprocessing: Preprocessing) -> int:
-    sources = open_dataset(
-        flags.dataset,
-        flags.data_dir,
-        size=preprocessing.size,
-        task=flags.task,
-        one_hot=flags.one_hot,
-        leave_out=flags.leave_out,
-    )
-    # Imported here: it loads TensorFlow, which takes seconds and isn't needed to refuse a flag.
-    from pipelines.decode import ERRORS
-    from pipelines.inspection import measure, page
+    def opened(preprocessing: Preprocessing) -> Splits:
+        return open_dataset(
+            flags.dataset,
+            flags.data_dir,
+            preprocessing=preprocessing,
+            task=flags.task,
+            value_range=flags.value_range,
+            exclude=flags.exclude,
+        )
+
+    splits = opened(preprocessing)
+    # Imported here: they load TensorFlow, which takes seconds and isn't needed to refuse a flag.
+    from pipelines.inspection import findings, measure, page
+    from pipelines.sources import ERRORS
 
     try:
-        measured = measure.measure(sources, preprocessing, most=flags.pairs, seed=flags.seed)
+        numbers, sheets = measure.measure(splits, preprocessing, most=flags.pairs, seed=flags.seed)
     except ERRORS as error:
         raise DatasetError(f"A pair can't be read, though its file looks sound: {error}") from error
     report = {
         "program": PROGRAM,
         "dataset": flags.dataset,
         "task": flags.task,
-        "leave_out": None if flags.leave_out is None else os.fspath(flags.leave_out),
+        "exclude": None if flags.exclude is None else os.fspath(flags.exclude),
         "seed": flags.seed,
-        "how": _how(flags, preprocessing),
         "preprocessing": dataclasses.asdict(preprocessing),
-        **measured.numbers,
+        "notes": [console.as_flags(note) for note in _notes(splits, preprocessing, opened)],
+        "empty": [split for split, found in numbers["splits"].items() if found["pairs"] == found["bad_pairs"]],
+        **numbers,
     }
-    report["findings"] = page.findings(report)
-    _write(flags.output, report, measured.sheets)
-    if flags.fix_list is not None:
-        _write_list(flags, report["bad_files"])
-    print(page.as_text(report))
+    report["findings"] = findings.findings(report)
+    listed = report["bad_files"] if report["can_exclude"] else []
+    unlisted = [] if flags.fix_list is None else _write_list(flags, listed)
+    can_exclude = report["can_exclude"] and not report["empty"] and not unlisted
+    report["next"] = what, command = _next_step(flags, bad=bool(report["faults"]), can_exclude=can_exclude)
+    _write(flags.output, report, sheets)
+    page.show(report)
     print(f"\nPage: {page.printable(os.fspath(flags.output / PAGE))}")
-    if report["can_leave_out"]:
-        print(page.printable(_next_step(flags, bad=bool(report["faults"]))))
-    else:
-        print("Next: mend these files or make them again; they hold many pairs each, so --leave-out doesn't help")
+    print(f"Next: {what}: {page.printable(command)}")
     return 1 if report["faults"] else 0
 
 
-def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Preprocessing]:
-    """Reads the flags; the data set and the task decide the defaults of others, so they are read first."""
+def _notes(splits: Splits, preprocessing: Preprocessing, opened: Callable[[Preprocessing], Splits]) -> list[str]:
+    """Returns the data set's notes; those that recommend `one_hot`, which only some images bear out, are tried."""
+    if not any("`one_hot`" in note for note in splits.notes):
+        return splits.notes
+    try:
+        opened(dataclasses.replace(preprocessing, one_hot=True))
+    except DatasetError as error:
+        return [*(note for note in splits.notes if "`one_hot`" not in note), str(error)]
+    return splits.notes
+
+
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Preprocessing]:
+    """Reads the flags; the data set and the task decide the defaults of others, so they are read first.
+
+    Returns:
+        The flags, with those that training has too, as they were given, in `shared`; and what they say of pairs.
+    """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--dataset", default="")
     first.add_argument("--task", default="pairs")
-    chosen = first.parse_known_args(arguments)[0]
+    dataset, task = vars(first.parse_known_args(arguments)[0]).values()
+    info = catalog.DATASETS.get(dataset) if task == "pairs" else None
+    output = Path("inspected") / ((Path(dataset).resolve().name or "root") + f"_{task}" * (task != "pairs"))
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    add = own.add_argument
+    add("--exclude", type=Path, metavar="FILE", help="text file with a file to exclude on each line")
+    add("--output", type=Path, default=output, metavar="DIR", help="folder to write to")
+    add("--overwrite", action="store_true", help="write there even if it holds something else")
+    add("--fix-list", type=Path, metavar="FILE", help="write the bad files to this list, for --exclude")
+    add("--pairs", type=int, default=0, metavar="N", help="pairs of each split to read and compare; 0: all")
+    add("--seed", type=int, default=0, help="of crops, flips and the choice of pairs to show")
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.inspect",
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
+        parents=[own],
     )
     add = parser.add_argument
     add("--dataset", required=True, default=argparse.SUPPRESS, help="name of a data set, or a folder of your own")
     add("--data-dir", type=Path, help="where named data sets lie; without it they are downloaded to the user's cache")
     add("--task", choices=TASKS, default="pairs", help="what to make of a folder of photos")
-    add("--image-size", type=_size, metavar="N|HxW", help="height and width in pixels")
-    add("--direction", choices=get_args(Direction), help="which side is the input")
-    add("--resize", choices=get_args(Resize), default="stretch", help="how pictures of another shape get that size")
-    add("--one-hot", action="store_true", help="label maps as one channel a class")
-    add("--jitter", type=int, help="pixels (per 256) that a pair is enlarged by before a random crop")
-    add("--mirror", action=argparse.BooleanOptionalAction, default=True, help="mirror half of the training pairs")
-    add("--hole", choices=("centre", "random"), default="centre", help="the hole of --task=inpainting")
-    add("--leave-out", type=Path, metavar="FILE", help="text file with a picture to leave out on each line")
-    add("--output", type=Path, metavar="DIR", help="folder to write to")
-    add("--overwrite", action="store_true", help="write there even if it holds something else")
-    add("--fix-list", type=Path, metavar="FILE", help="write the bad files to this list, for --leave-out")
-    add("--pairs", type=int, default=0, metavar="N", help="pairs of each split to read and compare; 0: all")
-    add("--seed", type=int, default=0, help="of crops, mirroring and the choice of pairs to show")
-    defaults = recipe(chosen.dataset, chosen.task)
-    # A string default would go through the flag's type; a size that is shown as one is kinder than (256, 256).
-    defaults["image_size"] = _as_text(defaults["image_size"])
-    parser.set_defaults(**defaults)
+    # A string default goes through the flag's type; `256` is kinder than (256, 256).
+    size = console.format_size(info.image_size if info else (256, 256))
+    add("--image-size", type=_size, default=size, metavar="N|HxW", help="height and width in pixels")
+    direction = info.direction if info else "AtoB"
+    add("--direction", choices=get_args(Direction), default=direction, help="which side is the input")
+    add("--resize", choices=get_args(Resize), default="stretch", help="how images of another shape get that size")
+    add("--value-range", default="", metavar="LOW:HIGH", help="values that become -1 and 1; A=LOW:HIGH for one side")
+    add("--one-hot", action="store_true", help="label maps as one channel per class")
+    jitter = 0 if task == "colorization" else Preprocessing.jitter
+    add("--jitter", type=int, default=jitter, help="pixels (per 256) that a pair is enlarged by before a random crop")
+    add("--flip", action=argparse.BooleanOptionalAction, default=True, help="flip half of the training pairs")
+    add("--mask", choices=get_args(Mask)[1:], default="centre", help="where the mask of --task=inpainting lies")
     flags = parser.parse_args(arguments)
+    flags.shared = own.parse_known_args(arguments)[1]
     if flags.task in ("colorization", "inpainting") and flags.direction == "BtoA":
         parser.error(f"--task={flags.task} goes one way only: --direction=AtoB")
     if flags.task != "pairs" and flags.one_hot:
         parser.error("--one-hot needs label maps, so it doesn't go with --task")
     if flags.pairs < 0 or not 0 <= flags.seed < 2**31:
         parser.error("--pairs must not be negative, and --seed be from 0 to 2147483647")
-    hole: Hole = flags.hole if flags.task == "inpainting" else "none"
-    names = ("direction", "jitter", "mirror", "resize", "one_hot")
+    chosen = {name: getattr(flags, name) for name in ("direction", "jitter", "flip", "resize", "one_hot")}
+    chosen["mask"] = flags.mask if task == "inpainting" else "none"
     height, width = flags.image_size
     try:
-        return flags, Preprocessing(height, width, hole=hole, **{name: getattr(flags, name) for name in names})
+        flags.value_range = console.parse_value_range(flags.value_range)
+        return flags, Preprocessing(height, width, **chosen)
     except ValueError as error:
-        parser.error(str(error))
+        parser.error(console.as_flags(str(error)))
 
 
 def _size(text: str) -> tuple[int, int]:
-    """Reads `256` or `256x512` (height x width)."""
-    words = text.split("x")
-    numbers = [int(word) if word.isdecimal() else 0 for word in words]
-    if len(words) > 2 or min(numbers) < 4:
-        raise argparse.ArgumentTypeError(
-            f"a number from 4 up such as 256, or HEIGHTxWIDTH such as 256x512, not {text!r}"
-        )
-    return numbers[0], numbers[-1]
-
-
-def _as_text(size: tuple[int, int]) -> str:
-    return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
-
-
-def _how(flags: argparse.Namespace, preprocessing: Preprocessing) -> str:
-    made = preprocessing
-    task = "" if flags.task == "pairs" else f"{flags.task}, "
-    mirror = "mirrored half of the time" if made.mirror else "never mirrored"
-    shape = f"{task}{made.height}x{made.width} px (height x width), {made.direction}, {made.resize}"
-    hole = "" if made.hole == "none" else f", hole: {made.hole}"
-    return f"{shape}, jitter {made.jitter}, {mirror}{', one-hot' if made.one_hot else ''}{hole}, seed {flags.seed}."
+    try:
+        size = console.parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if min(size) < 4:
+        raise argparse.ArgumentTypeError(f"an image must be at least 4 pixels high and wide, not {text}")
+    return size
 
 
 def _check_output(flags: argparse.Namespace) -> None:
     """Refuses to write over what isn't an earlier inspection, or an earlier list."""
-    folder, file = flags.output, flags.fix_list
+    folder, listed = flags.output, flags.fix_list
     if folder.exists() and not folder.is_dir():
         raise DatasetError(f"--output={folder} is a file, not a folder.")
     if flags.overwrite:
         return
     if folder.is_dir() and any(folder.iterdir()):
-        try:
-            report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-            ours = report["program"] == PROGRAM
-        except (OSError, ValueError, KeyError, TypeError):
-            ours = False
-        if not ours:
+        report = folder / REPORT
+        if not report.is_file() or f'"program": "{PROGRAM}"' not in report.read_text(
+            encoding="utf-8", errors="replace"
+        ):
             raise DatasetError(
                 f"{folder} holds something else than an earlier inspection. Give another --output, or --overwrite."
             )
-    if file is not None and file.exists():
-        with file.open(encoding="utf-8", errors="replace") as lines:
+    if listed is not None and listed.exists():
+        with listed.open(encoding="utf-8", errors="replace") as lines:
             if lines.readline().strip() != LIST_HEAD:
-                raise DatasetError(f"{file} isn't a list that this wrote. Give another --fix-list, or --overwrite.")
+                raise DatasetError(f"{listed} isn't a list that this wrote. Give another --fix-list, or --overwrite.")
 
 
 def _write(folder: Path, report: dict[str, Any], sheets: dict[str, tuple[str, Any]]) -> None:
@@ -198,61 +194,46 @@ def _write(folder: Path, report: dict[str, Any], sheets: dict[str, tuple[str, An
     from pipelines.inspection import measure, page
 
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(
-        folder / REPORT, lambda path: path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    )
-    for name, (_, picture) in sheets.items():
-        write_atomically(folder / name, picture.save)
+    text = json.dumps(report, indent=1) + "\n"
+    write_atomically(folder / REPORT, lambda path: path.write_text(text, encoding="utf-8"))
+    for name, (_, image) in sheets.items():
+        write_atomically(folder / name, image.save)
     for name in set(measure.SHEETS) - sheets.keys():  # of an earlier inspection
         (folder / name).unlink(missing_ok=True)
-    text = page.as_html(report, {name: title for name, (title, _) in sheets.items()})
-    write_atomically(folder / PAGE, lambda path: path.write_text(text, encoding="utf-8"))
+    shown = page.as_html(report, {name: title for name, (title, _) in sheets.items()})
+    write_atomically(folder / PAGE, lambda path: path.write_text(shown, encoding="utf-8"))
 
 
-def _write_list(flags: argparse.Namespace, bad: Sequence[str]) -> None:
-    """Writes the bad files, and those of the list that was already left out, which would otherwise come back."""
+def _write_list(flags: argparse.Namespace, bad: Sequence[str]) -> list[str]:
+    """Writes the bad files, and those excluded before, which would otherwise come back; returns those that don't fit.
+
+    A name that isn't UTF-8, or has a line break in it, can't stand in a list.
+    """
     before: list[str] = []
-    if flags.leave_out is not None:
-        lines = flags.leave_out.read_text(encoding="utf-8").splitlines()
+    if flags.exclude is not None:
+        lines = flags.exclude.read_text(encoding="utf-8").splitlines()
         before = [line for line in lines if line.strip() and not line.startswith("#")]
     # "#" at the start of a line makes it a comment.
     lines = [f"./{name}" if name.startswith("#") else name for name in dict.fromkeys([*before, *bad])]
-    unfit = [line for line in lines if line.splitlines() != [line] or not _is_text(line)]
+    unfit = [line for line in lines if line.encode(errors="replace").decode().splitlines() != [line]]
     if unfit:
-        print(f"{len(unfit)} names can't stand in a list, rename those files: {unfit}", file=sys.stderr)
+        print(f"These names can't stand in a list, rename the files: {unfit}", file=sys.stderr)
     text = "\n".join([LIST_HEAD, *(line for line in lines if line not in unfit)]) + "\n"
     flags.fix_list.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(flags.fix_list, lambda path: path.write_text(text, encoding="utf-8"))
+    return unfit
 
 
-def _is_text(line: str) -> bool:
-    try:
-        line.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _next_step(flags: argparse.Namespace, *, bad: bool) -> str:
-    words = [f"--dataset={flags.dataset}"]
-    usual = recipe(flags.dataset, flags.task)
-    words += [f"--data-dir={flags.data_dir}"] if flags.data_dir is not None else []
-    words += [f"--task={flags.task}"] if flags.task != "pairs" else []
-    if flags.image_size != usual["image_size"]:
-        words.append(f"--image-size={_as_text(flags.image_size)}")
-    for name in ("direction", "jitter"):
-        if getattr(flags, name) != usual[name]:
-            words.append(f"--{name}={getattr(flags, name)}")
-    words += [f"--resize={flags.resize}"] if flags.resize != "stretch" else []
-    words += [f"--hole={flags.hole}"] if flags.task == "inpainting" and flags.hole != "centre" else []
-    words += ["--one-hot"] if flags.one_hot else []
-    words += ["--no-mirror"] if not flags.mirror else []
-    left_out = flags.fix_list if flags.fix_list is not None and bad else flags.leave_out
+def _next_step(flags: argparse.Namespace, *, bad: bool, can_exclude: bool = True) -> tuple[str, str]:
+    """Returns what to do next, and the command for it: with the flags that were given, as far as it has them."""
+    exclude = flags.fix_list if bad and can_exclude and flags.fix_list is not None else flags.exclude
+    words = [*flags.shared, *([] if exclude is None else [f"--exclude={exclude}"])]
+    inspect, train = (f"python -m {program} {shlex.join(words)}" for program in (PROGRAM, "tfpix2pix.train"))
+    if bad and not can_exclude:
+        return "fix, rename or replace the bad files, then look again", inspect
     if bad and flags.fix_list is None:
-        words.append("--fix-list=bad.txt")
-        return f"Next: mend or remove the bad files, or list them: python -m pipelines.inspect {shlex.join(words)}"
-    words += [f"--leave-out={left_out}"] if left_out is not None else []
-    return f"Next: python -m tfpix2pix.train {shlex.join(words)}"
+        return "fix or remove the bad files, or list them", f"{inspect} --fix-list=bad.txt"
+    return "train", train
 
 
 if __name__ == "__main__":

@@ -178,7 +178,8 @@ def other_kinds(folder: Path, *, of_images: bool = False) -> str:
         return ""
     kinds = ", ".join(f"{ending} ({count:,})" for ending, count in endings.most_common(4))
     count = endings.total()
-    return f"{folder} holds {count:,} files of kinds that can't be read: {kinds}. Convert them to PNG, TIFF or NPY."
+    holds = f"{folder} holds {count:,} file{'s' * (count > 1)}"
+    return f"{holds} of a kind that can't be read: {kinds}. Convert them to PNG, TIFF or NPY."
 
 
 def _is_hidden(name: str) -> bool:

@@ -70,7 +70,17 @@ class Files:
 
     def faults(self) -> list[Fault]:
         """Looks at every file that is new or changed, and returns those that can't be used."""
-        return [*self.found_faults, *check.faults([item.files for item in self.items], self.layout, self._read_as)]
+        found = check.faults([item.files for item in self.items], self.layout, self._read_as)
+        prepared = {file for item in self.items if item.originals is not None for file in item.files}
+        return [
+            *self.found_faults,
+            *(
+                Fault(path, f"{reason}; it was prepared from your file: delete it, and it is made again")
+                if path in prepared
+                else Fault(path, reason)
+                for path, reason in found
+            ),
+        ]
 
     def originals(self) -> list[tuple[Original, ...]]:
         """Returns the user's own files behind each pair."""

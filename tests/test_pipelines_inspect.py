@@ -1,6 +1,7 @@
 import contextlib
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,10 +11,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipelines import build, encode, inspect, sources
-from pipelines.inspection import duplicates, faults, measure, page, sheet, survey
+from pipelines import build, contents, encode, inspect, sources
+from pipelines.inspection import duplicates, measure, page, sheet, survey
 from pipelines.registry import open_dataset
-from pipelines.spec import RGB, Encoding, Preprocessing
+from pipelines.spec import RGB, Encoding, Fault, Preprocessing, Splits, faults_of
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 SIZE = 32
@@ -21,10 +22,10 @@ SMALL = Preprocessing(SIZE, SIZE)
 
 
 def label_map(colour=GREEN, corner=(0, 0)):
-    """A red picture with a square of a quarter of it."""
-    picture = np.full((SIZE, SIZE, 3), RED, np.uint8)
-    picture[corner[0] : corner[0] + SIZE // 2, corner[1] : corner[1] + SIZE // 2] = colour
-    return picture
+    """A red image with a square of a quarter of it."""
+    image = np.full((SIZE, SIZE, 3), RED, np.uint8)
+    image[corner[0] : corner[0] + SIZE // 2, corner[1] : corner[1] + SIZE // 2] = colour
+    return image
 
 
 def photo(seed):
@@ -32,8 +33,8 @@ def photo(seed):
     return np.asarray(Image.fromarray(small).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
 
 
-def save(folder, split, name, labels, picture):
-    for side, values in (("A", labels), ("B", picture)):
+def save(folder, split, name, labels, target):
+    for side, values in (("A", labels), ("B", target)):
         file = folder / split / side / f"{name}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(values).save(file)
@@ -69,9 +70,9 @@ def inspected(tmp_path_factory):
     """A folder with everything wrong, inspected once: a run builds TensorFlow's graphs, which takes seconds."""
     root = tmp_path_factory.mktemp("inspected")
     made = SimpleNamespace(folder=make_folder(root / "data"), output=root / "out", list=root / "lists" / "bad.txt")
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
         made.status = run(f"--dataset={made.folder}", f"--output={made.output}", f"--fix-list={made.list}")
-    made.said = said.getvalue()
+    made.printed = printed.getvalue()
     made.report = json.loads((made.output / "report.json").read_text())
     return made
 
@@ -109,18 +110,26 @@ def test_duplicates_across_splits(inspected):
     assert (near["pairs"], near["exact"]) == (["train/t3", "val/brighter"], False)
     assert inspected.report["duplicates"]["within"] == []
     assert inspected.report["duplicates"]["also_in_train"] == {"val": 2}
-    assert "2 of 4 val pairs are in train" in inspected.said
+    assert "2 of 4 val pairs are in train too" in inspected.printed
 
 
 def test_bad_files_and_the_list_of_them(inspected):
     script = f"{inspected.folder}/train/A/<script>alert(1)<&.png"
     assert inspected.report["bad_files"] == [script, f"{inspected.folder}/train/B/bad.png"]
     assert inspected.list.read_text().splitlines() == [inspect.LIST_HEAD, *inspected.report["bad_files"]]
-    assert f"{script}: no picture of that name" in inspected.said
-    assert "2 bad files" in inspected.said
-    last = inspected.said.splitlines()[-1]
-    assert last.startswith(f"Next: python -m tfpix2pix.train --dataset={inspected.folder}")
-    assert last.endswith(f"--leave-out={inspected.list}")
+    assert inspected.report["faults"] == [
+        {"file": script, "reason": f"no image of that name in {inspected.folder}/train/B"},
+        {"file": f"{inspected.folder}/train/B/bad.png", "reason": "empty (0 bytes)"},
+    ]
+    rows = [line.split() for line in inspected.printed.splitlines()]
+    reason = f"no image of that name in {inspected.folder}/train/B"
+    assert ["1", *reason.split(), script] in rows
+    assert ["1", "empty", "(0", "bytes)", f"{inspected.folder}/train/B/bad.png"] in rows
+    assert "- 2 bad files, see the list." in inspected.printed
+    last = inspected.printed.splitlines()[-1]
+    assert last.startswith("Next: train: python -m tfpix2pix.train ")
+    assert f" --dataset={inspected.folder} " in last
+    assert last.endswith(f"--exclude={inspected.list}")
 
 
 def test_the_page_is_whole_and_escapes_names(inspected):
@@ -130,53 +139,56 @@ def test_the_page_is_whole_and_escapes_names(inspected):
     assert "http" not in text  # nothing is fetched
     for name in measure.SHEETS:
         assert f'src="{name}"' in text
-        with Image.open(inspected.output / name) as picture:
-            picture.load()
+        with Image.open(inspected.output / name) as image:
+            image.load()
     assert not list(inspected.output.glob(".*"))
 
 
 def test_the_list_makes_the_folder_good(inspected, tmp_path, capsys):
-    opened = open_dataset(str(inspected.folder), leave_out=inspected.list)
-    assert [source.faults() for source in opened.values()] == [[], []]
+    opened = open_dataset(str(inspected.folder), exclude=inspected.list)
+    assert [faults_of(source) for source in opened.values()] == [[], []]
     assert opened["train"].names == ("blue", "t0", "t1", "t2", "t3")
     again = tmp_path / "again.txt"
-    flags = f"--dataset={inspected.folder}", f"--leave-out={inspected.list}", f"--fix-list={again}"
+    flags = f"--dataset={inspected.folder}", f"--exclude={inspected.list}", f"--fix-list={again}"
     assert run(*flags, f"--output={inspected.output}") == 0  # over the earlier inspection
-    assert again.read_text() == inspected.list.read_text()  # what was left out stays so
-    assert capsys.readouterr().out.splitlines()[-1].endswith(f"--leave-out={inspected.list}")
+    assert again.read_text() == inspected.list.read_text()  # what was excluded stays so
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"--exclude={inspected.list}")
 
 
-def test_a_new_list_keeps_what_was_left_out(tmp_path):
+def test_a_new_list_keeps_what_was_excluded(tmp_path):
     old, new = tmp_path / "old.txt", tmp_path / "new.txt"
     old.write_text("# mine\n\na.png\n")
-    flags, _ = inspect._parse([f"--dataset={tmp_path}", f"--leave-out={old}", f"--fix-list={new}"])
+    flags, _ = inspect.parse([f"--dataset={tmp_path}", f"--exclude={old}", f"--fix-list={new}"])
     inspect._write_list(flags, ["b.png"])
     assert new.read_text() == f"{inspect.LIST_HEAD}\na.png\nb.png\n"
 
 
 @pytest.mark.parametrize(
-    ("words", "bad", "said"),
+    ("words", "bad", "next_step"),
     [
         ([], False, "tfpix2pix.train"),
-        (["--image-size=128x256", "--direction=AtoB", "--no-mirror"], False, "tfpix2pix.train"),
-        (["--leave-out=old"], False, "tfpix2pix.train"),
-        (["--leave-out=old", "--fix-list=new"], True, "tfpix2pix.train --leave-out=new"),
+        (["--image-size=128x256", "--direction=AtoB", "--no-flip", "--pairs=3", "--output", "o"], False, None),
+        (["--value-range=A=-1000:3000"], False, "tfpix2pix.train --value-range=A=-1000:3000"),
+        (["--exclude=old"], False, "tfpix2pix.train --exclude=old"),
+        (["--exclude=old", "--fix-list=new"], True, "tfpix2pix.train --exclude=new"),
+        (["--exclude", "old"], True, "pipelines.inspect --exclude=old --fix-list=bad.txt"),
         (["--one-hot"], True, "pipelines.inspect --one-hot --fix-list=bad.txt"),
     ],
 )
-def test_the_next_step_has_the_flags_that_matter(words, bad, said):
-    flags, _ = inspect._parse(["--dataset=facades", *words])
-    verb, *expected = said.split()
-    command = ["python", "-m", verb, "--dataset=facades", *(expected or words)]
-    assert inspect._next_step(flags, bad=bad).endswith(": " + " ".join(command))
+def test_the_next_step_has_the_flags_that_matter(words, bad, next_step):
+    flags, _ = inspect.parse(["--dataset=facades", *words])
+    verb, *expected = (next_step or "tfpix2pix.train --image-size=128x256 --direction=AtoB --no-flip").split()
+    _, command = inspect._next_step(flags, bad=bad)
+    assert command.split() == ["python", "-m", verb, "--dataset=facades", *expected]
 
 
 def test_a_list_holds_names_that_look_like_comments_and_no_broken_ones(tmp_path, capsys):
-    flags, _ = inspect._parse([f"--dataset={tmp_path}", f"--fix-list={tmp_path / 'bad.txt'}"])
-    inspect._write_list(flags, ["#a/1.png", "two\nlines.png", "b.png", "not utf-8 \udcff.png"])
+    flags, _ = inspect.parse([f"--dataset={tmp_path}", f"--fix-list={tmp_path / 'bad.txt'}"])
+    unfit = inspect._write_list(flags, ["#a/1.png", "two\nlines.png", "b.png", "not utf-8 \udcff.png"])
+    assert unfit == ["two\nlines.png", "not utf-8 \udcff.png"]
     assert (tmp_path / "bad.txt").read_text() == f"{inspect.LIST_HEAD}\n./#a/1.png\nb.png\n"
     assert Path("./#a/1.png") == Path("#a/1.png")
-    assert "2 names can't stand in a list" in capsys.readouterr().err
+    assert "These names can't stand in a list" in capsys.readouterr().err
 
 
 def test_nothing_else_is_overwritten(folder, tmp_path, capsys):
@@ -195,14 +207,14 @@ def test_nothing_else_is_overwritten(folder, tmp_path, capsys):
     assert mine.read_text() == "precious\n"
     assert not (tmp_path / "new").exists()
 
-    flags, _ = inspect._parse([f"--dataset={folder}", f"--output={output}", f"--fix-list={mine}", "--overwrite"])
+    flags, _ = inspect.parse([f"--dataset={folder}", f"--output={output}", f"--fix-list={mine}", "--overwrite"])
     inspect._check_output(flags)
 
 
 def test_what_an_earlier_inspection_drew_is_removed(inspected, tmp_path):
     output = tmp_path / "out"
     shutil.copytree(inspected.output, output)
-    flags, _ = inspect._parse([f"--dataset={tmp_path}", f"--output={output}"])
+    flags, _ = inspect.parse([f"--dataset={tmp_path}", f"--output={output}"])
     inspect._check_output(flags)
     inspect._write(output, inspected.report, {"augmented.png": ("Pairs", Image.new("RGB", (8, 8)))})
     assert sorted(file.name for file in output.iterdir()) == ["augmented.png", "index.html", "report.json"]
@@ -213,7 +225,9 @@ def test_splits_with_nothing_good_in_them(folder, tmp_path, capsys):
     for file in [*(folder / "train/A").iterdir(), *(folder / "val/A").iterdir()]:
         file.write_bytes(b"")
     assert run(f"--dataset={folder}", f"--output={tmp_path / 'out'}") == 1
-    assert "No good pair is left in train and val" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "No good pair is left in train and val" in printed
+    assert printed.splitlines()[-1].startswith("Next: fix, rename or replace the bad files")
     assert (tmp_path / "out" / "index.html").exists()
 
 
@@ -225,22 +239,23 @@ def test_one_pair_that_is_trained_on_and_looked_at_is_no_duplicate(tmp_path, wri
     assert report["duplicates"]["across"] == []
 
 
-def test_what_the_check_missed_is_told_without_a_traceback(pairs_folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sources.SideBySide, "faults", lambda self: [])
-    (pairs_folder / "03.png").write_bytes(b"no picture")
+def test_what_the_check_missed_gives_no_traceback(pairs_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sources.Files, "faults", lambda self: [])
+    (pairs_folder / "03.png").write_bytes(b"no image")
     assert run(f"--dataset={pairs_folder}", f"--output={tmp_path / 'out'}") == 2
     assert capsys.readouterr().err.startswith("error: A pair can't be read")
     assert not (tmp_path / "out").exists()
 
 
-def test_pairs_that_are_not_in_files_of_their_own_can_not_be_left_out(tmp_path, capsys, monkeypatch):
-    source = sources.Drawn(lambda index: (photo(0), photo(1)), ["1"])
-    source.faults = lambda: ["shard-0: broken or cut off"]
-    monkeypatch.setattr(inspect, "open_dataset", lambda *_, **__: {"train": source})
-    assert run(f"--dataset={tmp_path}", f"--output={tmp_path / 'out'}") == 1
-    said = capsys.readouterr().out
-    assert "can't be read before that is mended" in said
-    assert said.splitlines()[-1].startswith("Next: mend")
+def test_pairs_that_are_not_in_files_of_their_own_can_not_be_excluded(tmp_path, capsys, monkeypatch):
+    source = sources.Generated(lambda index: (photo(0), photo(1)), ["1"])
+    source.faults = lambda: [Fault(Path("shard-0"), "corrupt or cut off")]
+    monkeypatch.setattr(inspect, "open_dataset", lambda *_, **__: Splits({"train": source}))
+    assert run(f"--dataset={tmp_path}", f"--output={tmp_path / 'out'}", f"--fix-list={tmp_path / 'bad.txt'}") == 1
+    assert (tmp_path / "bad.txt").read_text() == f"{inspect.LIST_HEAD}\n"
+    printed = capsys.readouterr().out
+    assert "can't be read before that is fixed" in printed
+    assert printed.splitlines()[-1].startswith("Next: fix, rename or replace the bad files")
 
 
 def test_photos(tmp_path, capsys, monkeypatch):
@@ -257,37 +272,42 @@ def test_photos(tmp_path, capsys, monkeypatch):
     names = [[channel["name"] for channel in side["channels"]] for side in report["sides"].values()]
     assert names == [["L"], ["a", "b"]]
     assert "--task=colorization" in capsys.readouterr().out.splitlines()[-1]
-    opened = open_dataset(str(photos), task="colorization", size=(SIZE, SIZE), leave_out=bad)
-    assert [source.faults() for source in opened.values()] == [[], []]
+    opened = open_dataset(str(photos), preprocessing=SMALL, task="colorization", exclude=bad)
+    assert [faults_of(source) for source in opened.values()] == [[], []]
 
 
 def test_the_sheet_shows_what_training_sees(folder):
-    source = sources.TwoFolders.matched(folder / "val/A", folder / "val/B")
+    source = open_dataset(str(folder), preprocessing=SMALL)["val"]
     rows = sheet.augmented(source, SMALL, [1, 3], times=3, seed=5)
     assert [[cell.caption for cell in row] for row in rows] == [["other"] * 3, ["v0"] * 3]
-    batches = build.training_batches(survey.Chosen(source, [1, 3]), SMALL, batch_size=1, seed=5, stop=6)
-    seen = [encode.to_picture(batch["target"][0], RGB).numpy() for batch in batches]
+    batches = build.training_batches(source.subset([1, 3]), SMALL, batch_size=1, seed=5, stop=6)
+    seen = [encode.to_image(batch["target"][0], RGB).numpy() for batch in batches]
     drawn = [cell.target for row in rows for cell in row]
-    assert sorted(picture.tobytes() for picture in seen) == sorted(picture.tobytes() for picture in drawn)
-    assert len({picture.tobytes() for picture in drawn}) == 6  # each another crop
+    assert sorted(image.tobytes() for image in seen) == sorted(image.tobytes() for image in drawn)
+    assert len({image.tobytes() for image in drawn}) == 6  # each another crop
 
-    picture = np.asarray(sheet.draw(rows, "title"))
-    assert picture.shape[2] == 3
+    image = np.asarray(sheet.draw(rows))
+    assert image.shape[2] == 3
     large = np.repeat(np.repeat(rows[1][2].target, 4, 0), 4, 1)  # 32 px are shown at 128
-    corner = np.array(picture.shape[:2]) - sheet._GAP - large.shape[0]
-    np.testing.assert_array_equal(picture[corner[0] :, corner[1] :][:128, :128], large)
+    corner = np.array(image.shape[:2]) - sheet._GAP - large.shape[0]
+    np.testing.assert_array_equal(image[corner[0] :, corner[1] :][:128, :128], large)
 
 
 def test_every_kind_of_channel_can_be_shown():
     labels = Encoding(palette=(RED, GREEN)).one_hot()
     values = tf.constant([[[1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]]])  # the last is of no class, as in the bars of pad
-    np.testing.assert_array_equal(sheet.shown(values, labels), [[RED, GREEN, (128, 128, 128)]])
-    for encoding in (Encoding(channels=1), Encoding(channels=2), Encoding(channels=5), Encoding(channels=3, bits=16)):
-        picture = sheet.shown(tf.ones((2, 2, encoding.depth)), encoding)
-        assert picture.shape == (2, 2, 3)
-        assert picture.dtype == np.uint8
-        assert picture[..., 0].min() == 255
-    grey = sheet.shown(tf.zeros((1, 1, 2)), Encoding("chroma"), given=tf.ones((1, 1, 1)))
+    np.testing.assert_array_equal(sheet.displayable(values, labels), [[RED, GREEN, (128, 128, 128)]])
+    for encoding in (
+        Encoding(channels=1),
+        Encoding(channels=2),
+        Encoding(channels=5),
+        Encoding(channels=3, dtype="uint16"),
+    ):
+        image = sheet.displayable(tf.ones((2, 2, encoding.depth)), encoding)
+        assert image.shape == (2, 2, 3)
+        assert image.dtype == np.uint8
+        assert image[..., 0].min() == 255
+    grey = sheet.displayable(tf.zeros((1, 1, 2)), Encoding("chroma"), given=tf.ones((1, 1, 1)))
     np.testing.assert_array_equal(grey, [[(255, 255, 255)]])
 
 
@@ -298,25 +318,99 @@ def test_any_number_of_channels_and_sixteen_bits_of_fewer_pairs(tmp_path, rng, c
         for number in range(3):
             np.save(root / side / f"{number}.npy", rng.integers(0, np.iinfo(dtype).max, shape, dtype=dtype))
     assert run(f"--dataset={root}", f"--output={tmp_path / 'out'}", "--pairs=1") == 0
-    assert "Only 1 of 2 train pairs were read and compared." in capsys.readouterr().out
+    assert "Only 1 of 2 train pairs were compared." in capsys.readouterr().out
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [channel["name"] for channel in report["sides"]["input"]["channels"]] == ["1", "2", "3", "4", "5"]
-    assert report["sides"]["target"]["encoding"]["bits"] == 16
+    assert report["sides"]["target"]["encoding"]["dtype"] == "uint16"
     assert report["sizes"]["train"][0]["input"] == "8x10"
     assert report["sizes"]["train"][0]["enlarged"]
 
 
+def test_grey_label_maps_are_recommended_for_one_hot_only_where_it_is_accepted(tmp_path, capsys):
+    """Side-by-side PNG files, 20 of them; some are looked into before training, all with `one_hot`."""
+    grey = [np.repeat(np.asarray(Image.fromarray(photo(i)).convert("L"))[..., None], 3, -1) for i in range(20)]
+    for number in range(20):
+        labels = np.zeros((SIZE, SIZE, 3), np.uint8)
+        labels[:, number : number + 8] = 128
+        labels[16:] = 255
+        pair = np.concatenate([labels, np.where(grey[number] > 110, 255, 0).astype(np.uint8)], axis=1)
+        (tmp_path / "data").mkdir(exist_ok=True)
+        Image.fromarray(pair).save(tmp_path / "data" / f"{number:02}.png")
+    flags = f"--dataset={tmp_path / 'data'}", f"--output={tmp_path / 'out'}"
+    assert run(*flags) == 0
+    assert "(3 values): they are trained on as colours and blended by resizing; --one-hot" in capsys.readouterr().out
+    assert run(*flags, "--one-hot") == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [row["name"] for row in report["sides"]["input"]["channels"]] == ["#000000", "#808080", "#ffffff"]
+    # One file that is a photo, and isn't among those that are looked into.
+    looked_into = {item.name for item in contents.spread(open_dataset(flags[0][10:])["train"].items, 8)}
+    held_out = set(open_dataset(flags[0][10:])["val"].names)
+    other = next(f"{n:02}" for n in range(20) if f"{n:02}" not in looked_into | held_out)
+    Image.fromarray(np.concatenate([photo(1), photo(2)], axis=1)).save(tmp_path / "data" / f"{other}.png")
+    capsys.readouterr()
+    assert run(*flags) == 0
+    findings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("- ")]
+    assert not [line for line in findings if "--one-hot does" in line]
+    assert [line for line in findings if f"{other}.png has " in line and "--one-hot needs label maps" in line]
+    assert run(*flags, "--one-hot") == 2
+
+
+def test_a_value_range_and_what_it_clips(tmp_path, capsys):
+    root = tmp_path / "ct"
+    for side in "AB":
+        (root / side).mkdir(parents=True)
+    for number in range(4):
+        heights = np.linspace(-1000, 1000, 32 * 32, dtype=np.float32).reshape(32, 32)
+        np.save(root / "A" / f"{number}.npy", np.roll(heights, number))
+        Image.fromarray(photo(0)).save(root / "B" / f"{number}.png")
+    flags = f"--dataset={root}", f"--output={tmp_path / 'out'}"
+    assert run(*flags) == 2
+    error = capsys.readouterr().err
+    assert "Side A holds float32 values, from -1000 to 1000" in error
+    assert "--value-range, such as A=-1000:1000" in error
+    assert run(*flags, "--value-range=A=-500:1000") == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    image, target = report["sides"]["input"], report["sides"]["target"]
+    assert image["clipped"] == pytest.approx(0.25)
+    assert (image["channels"][0]["min"], image["channels"][0]["max"]) == (-1, 1)
+    assert (target["clipped"], target["always_the_same"], image["always_the_same"]) == (None, True, False)
+    printed = capsys.readouterr().out
+    assert "- 25.00% of the input (side A)'s values are outside -500 to 1000 and are clipped." in printed
+    assert "- The target (side B) is the same image in every pair: there is nothing to learn." in printed
+    assert printed.splitlines()[-1].endswith("--value-range=A=-500:1000")
+
+
+def test_faults_with_one_reason_are_one_line(pairs_folder, tmp_path, capsys):
+    for number in range(12):
+        (pairs_folder / f"{number:02}.png").write_bytes(b"")
+    (pairs_folder / os.fsdecode(b"not-utf-8-\xff.png")).write_bytes(b"")
+    assert run(f"--dataset={pairs_folder}", f"--output={tmp_path / 'out'}", f"--fix-list={tmp_path / 'bad.txt'}") == 1
+    printed, error = capsys.readouterr()
+    row = next(line for line in printed.splitlines() if "empty (0 bytes)" in line)
+    assert row.split()[:4] == ["13", "empty", "(0", "bytes)"]
+    assert "00.png, " in row
+    assert row.rstrip().endswith("and 10 more")
+    assert len((tmp_path / "bad.txt").read_text().splitlines()) == 1 + 12
+    assert "not-utf-8-\\udcff.png" in error
+    assert printed.splitlines()[-1].startswith("Next: fix, rename or replace the bad files")
+    assert "and 10 more" in (tmp_path / "out" / "index.html").read_text()
+
+
 def test_the_palette_that_a_data_set_gives_and_what_is_off_it():
     sides = (Encoding(palette=(RED, GREEN, BLUE), classes=("r", "g", "b")), RGB)
-    picture = np.full((10, 10, 3), RED, np.uint8)
-    picture[:5, :5] = GREEN  # a quarter
-    picture[9, :5] = (250, 3, 0)  # 5%: red, as JPEG leaves it
-    picture[8, :2] = (140, 60, 0)  # 2%: far from all
-    source = sources.Drawn(lambda index: (picture, np.zeros_like(picture)), ["1", "2"], sides)
-    found, other = survey.classes(source, [0, 1])
-    assert other is None  # one colour is no label map
-    assert found.names == ("r", "g", "b")
-    np.testing.assert_allclose([*found.shares, found.off, found.far], [0.75, 0.25, 0, 0.07, 0.02])
+    image = np.full((10, 10, 3), RED, np.uint8)
+    image[:5, :5] = GREEN  # a quarter
+    image[9, :5] = (250, 3, 0)  # 5%: red, as JPEG leaves it
+    image[8, :2] = (140, 60, 0)  # 2%: far from all
+    source = sources.Generated(lambda index: (image, np.zeros_like(image)), ["1", "2"], sides)
+    assert survey.classes(source, [0, 1], 1, RGB) is None  # one colour is no label map
+    for encoding in (sides[0], sides[0].one_hot()):
+        found = survey.classes(source, [0, 1], 0, encoding)
+        assert found["given"]
+        assert [entry["name"] for entry in found["classes"]] == ["r", "g", "b"]
+        assert [entry["colour"] for entry in found["classes"]] == ["#ff0000", "#00ff00", "#0000ff"]
+        np.testing.assert_allclose([entry["share"] for entry in found["classes"]], [0.75, 0.25, 0])
+        assert (found["off_palette"], found["far_off_palette"]) == pytest.approx((0.07, 0.02))
 
 
 def test_near_duplicates_are_those_that_comparing_all_with_all_gives(monkeypatch, rng):
@@ -363,7 +457,7 @@ def test_the_same_pair_many_times_is_one_group():
 
 
 @pytest.mark.parametrize(
-    ("resize", "shape", "said"),
+    ("resize", "shape", "words"),
     [
         ("stretch", (100, 200), "as it is"),
         ("stretch", (50, 100), "scaled to 200%"),
@@ -374,23 +468,8 @@ def test_the_same_pair_many_times_is_one_group():
         ("pad", (100, 200), "as it is"),
     ],
 )
-def test_what_becomes_of_a_size(resize, shape, said):
-    assert measure.becomes(shape, Preprocessing(100, 200, resize=resize)) == said
-
-
-def test_the_file_that_a_fault_tells_of(tmp_path):
-    odd = tmp_path / "a: b.png"
-    source = sources.SideBySide([tmp_path / "a", odd])
-    other = tmp_path / "c: d.png"
-    other.touch()
-    lines = [
-        f"{odd}: broken: badly",
-        f"{tmp_path / 'a'}: empty",
-        f"{other}: alone",
-        f"{odd}: again",
-        "gone: missing: x",
-    ]
-    assert faults.faulty_files(lines, [source]) == [odd, tmp_path / "a", other, Path("gone")]
+def test_what_becomes_of_a_size(resize, shape, words):
+    assert measure.becomes(shape, Preprocessing(100, 200, resize=resize)) == words
 
 
 def test_names_of_any_bytes_can_be_printed():

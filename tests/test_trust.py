@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from pipelines import check, records
-from pipelines.datasets import folder
 from pipelines.inspection import page
-from pipelines.spec import DatasetError
+from pipelines.registry import open_dataset
+from pipelines.spec import RGB, DatasetError, Preprocessing, faults_of
 from tests import browser as chromium
 from tests.evaluation import PSNR, evaluation, page_writer, png
 from tests.small import trained_generator
@@ -106,7 +106,7 @@ def test_a_pickle_is_refused_whatever_it_is_called(tmp_path, number):
         file = tmp_path / "pairs" / f"1{ending}"
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(data)
-        assert check.inspect(file)[1] is not None
+        assert [fault.path for fault in check.pair_faults((file,), "one_image", (RGB,))] == [file]
         file.unlink()
     file = tmp_path / "step_00000001.npz"
     file.write_bytes(data)
@@ -162,7 +162,7 @@ def test_prepared_records_import_no_module_of_theirs(tmp_path, monkeypatch, key)
     (prepared / "dataset_info.json").write_text('{"name": "x", "version": "1.0.0"}')
     (prepared / "features.json").write_text(json.dumps({key: "evil_features.Feature", "content": {}}))
     with pytest.raises(DatasetError, match=r"features\.json names 'evil_features\.Feature'"):
-        records.splits(prepared)
+        records.load(prepared, Preprocessing())
     assert "evil_features" not in sys.modules
 
 
@@ -171,12 +171,12 @@ def inspection(folder):
     splits = {HOSTILE: {"pairs": 1, "bad_pairs": 1, "looked_at": 0}}
     report = {
         "dataset": HOSTILE,
-        "how": HOSTILE,
-        "bad_files": [HOSTILE],
-        "faults": [f"{HOSTILE}: bad"],
+        "preprocessing": {HOSTILE: HOSTILE},
+        "findings": [HOSTILE],
+        "next": (HOSTILE, HOSTILE),
+        "faults": [{"file": HOSTILE, "reason": HOSTILE}],
         "splits": splits,
         "sampled": {"pairs": 0},
-        "can_leave_out": False,
     }
     file = folder / "index.html"
     file.write_text(page.as_html(report, {}), encoding="utf-8")
@@ -215,9 +215,17 @@ def test_hostile_names_do_not_run_in_a_page(tmp_path, write):
 def test_a_name_on_the_disk_is_a_name_on_the_page(tmp_path):
     name = "<img src=x onerror=window.hacked=1>&\"'.png"
     Image.new("RGB", (5, 4)).save(tmp_path / name)
-    (line,) = folder.splits(tmp_path)["train"].faults()
-    assert line.startswith(f"{tmp_path / name}: ")
-    text = page.as_html({"dataset": name, "how": "", "bad_files": [name], "faults": [line], "splits": {},
-                         "sampled": {"pairs": 0}, "can_leave_out": True}, {})  # fmt: skip
+    (fault,) = faults_of(open_dataset(str(tmp_path))["train"])
+    assert fault.path == tmp_path / name
+    report = {
+        "dataset": name,
+        "preprocessing": {},
+        "findings": [],
+        "next": (name, name),
+        "faults": [{"file": str(fault.path), "reason": fault.reason}],
+        "splits": {},
+        "sampled": {"pairs": 0},
+    }
+    text = page.as_html(report, {})
     assert "<img" not in text
     assert "&lt;img src=x onerror=window.hacked=1&gt;&amp;&quot;&#x27;.png" in text

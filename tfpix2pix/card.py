@@ -60,9 +60,10 @@ class Facts:
         data = self.trained.data
         source, target = (_KINDS[encoding.kind] for encoding in self.encodings)
         task = "" if data.task == "pairs" else f" ({data.task})"
+        name = printable(Path(data.dataset).name)
         return (
-            f"Translates {_a(source)} to {_a(target)}, trained on {printable(Path(data.dataset).name)}{task} "
-            f"{data.direction} with pix2pix at {format_size(data.image_size)} px."
+            f"Translates {_a(source)} to {_a(target)}, trained on {name}{task} {data.direction} with pix2pix "
+            f"at {format_size(data.image_size)} px."
         )
 
     def summary(self) -> str:

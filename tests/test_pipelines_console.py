@@ -1,0 +1,60 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pipelines import console
+
+
+@pytest.mark.parametrize(("text", "size"), [("256", (256, 256)), ("256x512", (256, 512)), (" 4x8 ", (4, 8))])
+def test_sizes(text, size):
+    assert console.parse_size(text) == size
+    assert console.parse_size(console.format_size(size)) == size
+
+
+@pytest.mark.parametrize("text", ["", "big", "256x", "x256", "1x2x3", "-4"])
+def test_bad_sizes_are_refused(text):
+    with pytest.raises(ValueError, match="HEIGHTxWIDTH"):
+        console.parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "ranges"),
+    [
+        ("", {}),
+        ("-1000:3000", {"*": (-1000, 3000)}),
+        ("A=-0.5:1.5e3", {"A": (-0.5, 1500)}),
+        ("A=-1000:3000, B=0:255", {"A": (-1000, 3000), "B": (0, 255)}),
+        ("B=0:1,0:4095", {"B": (0, 1), "*": (0, 4095)}),
+    ],
+)
+def test_value_ranges(text, ranges):
+    assert console.parse_value_range(text) == ranges
+
+
+@pytest.mark.parametrize(
+    "text", ["5", "3:1", "2:2", "a:b", "C=0:1", "A=0:1,A=0:2", "0:1,0:2", "0:1,", "nan:1", "0:inf"]
+)
+def test_bad_value_ranges_are_refused(text):
+    with pytest.raises(ValueError, match="LOW:HIGH"):
+        console.parse_value_range(text)
+
+
+def test_parameters_become_flags():
+    message = "`data_dir` is missing; give `one_hot`, `value_range` A=0:1, or run `python -m x`; `low` is no flag."
+    expected = "--data-dir is missing; give --one-hot, --value-range A=0:1, or run `python -m x`; `low` is no flag."
+    assert console.as_flags(message) == expected
+
+
+def test_every_parameter_is_a_flag_of_inspect():
+    from pipelines import inspect
+
+    flags, _ = inspect.parse(["--dataset=synthetic"])
+    assert set(console._PARAMETERS) <= vars(flags).keys()
+
+
+def test_any_name_can_be_printed():
+    code = "import os; from pipelines import console; console.accept_any_name(); print(os.fsdecode(b'\\xff'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=os.curdir)
+    assert done.stdout == b"\\udcff\n"
