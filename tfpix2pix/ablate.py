@@ -1,7 +1,7 @@
 """Trains and scores every row of a table of the paper: `python -m tfpix2pix.ablate --table=losses --output=DIR`.
 
 The tables are `losses` (1; 6 for photo -> labels), `generator` (2) and `patch` (3). Runs that tables share are trained
-once; a stopped command goes on where it was.
+once; a stopped command resumes where it was.
 """
 
 from __future__ import annotations

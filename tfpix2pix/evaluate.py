@@ -71,7 +71,7 @@ class EvaluateConfig:
     protocol: Literal["deterministic", "paper"] = "deterministic"
     """Without noise, or as the paper has it: dropout on, batch normalisation by the picture's own statistics."""
     noise_seed: int = 0
-    """Of the noise that --protocol=paper draws, anew for each picture."""
+    """Of the noise that --protocol=paper draws, another for each image."""
     recogniser: Path | None = None
     """For labels -> photo: what `python -m tfpix2pix.metrics.recogniser` trained, a SavedModel, or FCN-8s."""
     features: Literal["auto", "none", "vgg16_hed_conv5", "inceptionv3_keras", "inception2015"] = "auto"
