@@ -171,8 +171,8 @@ def _reader(encoding: Encoding) -> Any:
         whole = tf.equal(tf.strings.substr(data, 0, 3), b"\xff\xd8\xff") & tf.equal(
             tf.strings.substr(data, end, 2), b"\xff\xd9"
         )
-        # What has EXIF data may have to be turned. It stands anywhere before the image.
-        noted = tf.strings.regex_full_match(data, rb"(?s)\C*Exif\x00\x00\C*")
+        # What has EXIF data may have to be turned, and so may what notes that in XMP. They stand anywhere.
+        noted = tf.strings.regex_full_match(data, rb"(?s)\C*(?:Exif\x00\x00|tiff:Orientation)\C*")
 
         def by_tensorflow() -> tf.Tensor:
             return tf.io.decode_jpeg(data, channels=encoding.channels, dct_method="INTEGER_ACCURATE")

@@ -8,8 +8,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from pipelines import build, encode, images, open_dataset
-from pipelines.spec import DatasetError, Preprocessing, faults_of, originals_of
+from pipelines import build, encode, images, open_dataset, sources
+from pipelines.spec import DatasetError, Encoding, Preprocessing, faults_of, originals_of
 
 SIZE = 64
 PLAIN = Preprocessing(SIZE, SIZE, jitter=0, flip=False)
@@ -457,3 +457,14 @@ def test_edges_stay_thin_and_black_in_training_and_evaluation(tmp_path, resize):
     save(drawing, tmp_path / "own" / "1.png")
     own = encode.to_network(images.read(tmp_path / "own" / "1.png", splits["train"].sides[0]), splits["train"].sides[0])
     assert set(np.unique(own)) == {-1.0, 1.0}
+
+
+def test_an_orientation_in_xmp_alone_turns_training_images_too(tmp_path):
+    """Pillow reads it where there is no EXIF data; the graph's own decoder looked for EXIF only."""
+    save(Image.fromarray(np.zeros((20, 30, 3), np.uint8)), tmp_path / "1.jpg")
+    note = b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta><rdf:Description tiff:Orientation='6'/>".replace(b"'", b'"')
+    data = (tmp_path / "1.jpg").read_bytes()
+    segment = b"\xff\xe1" + (len(note) + 2).to_bytes(2, "big") + note
+    (tmp_path / "1.jpg").write_bytes(data[:2] + segment + data[2:])
+    assert images.header(tmp_path / "1.jpg").size == (30, 20)
+    assert sources.read(str(tmp_path / "1.jpg")).shape == (30, 20, 3)
