@@ -468,3 +468,19 @@ def test_an_orientation_in_xmp_alone_turns_training_images_too(tmp_path):
     (tmp_path / "1.jpg").write_bytes(data[:2] + segment + data[2:])
     assert images.header(tmp_path / "1.jpg").size == (30, 20)
     assert sources.read(str(tmp_path / "1.jpg")).shape == (30, 20, 3)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value_range", "expected"),
+    [
+        ("uint8", (0, 256), [0, 128, 255]),
+        ("uint16", (0, 65536), [0, 32768, 65535]),
+        ("int16", (-40000, 40000), [-32768, 0, 32767]),
+        ("int32", (-(2**31), 2**31), [-(2**31), 0, 2**31 - 1]),
+        ("uint32", (0, 2**32), [0, 2**31, 2**32 - 1]),
+    ],
+)
+def test_a_value_range_beyond_the_type_is_written_without_a_wrap(dtype, value_range, expected):
+    encoding = Encoding(channels=1, dtype=dtype, value_range=value_range)
+    values = np.array([[[-1.0], [0.0], [1.0]]], np.float32)
+    assert encode.to_image(values, encoding).numpy().ravel().tolist() == expected
