@@ -484,3 +484,21 @@ def test_a_value_range_beyond_the_type_is_written_without_a_wrap(dtype, value_ra
     encoding = Encoding(channels=1, dtype=dtype, value_range=value_range)
     values = np.array([[[-1.0], [0.0], [1.0]]], np.float32)
     assert encode.to_image(values, encoding).numpy().ravel().tolist() == expected
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_each_half_of_side_by_side_images_has_its_own_value_range(tmp_path, photo, dtype):
+    for number in range(3):
+        masks = labels_of([0, 1], number)
+        save(np.concatenate([photo(number)[..., 0], masks], axis=1).astype(dtype), tmp_path / f"{number}.npy")
+    ranges = {"A": (0, 255), "B": (0, 1)}
+    splits = open_dataset(str(tmp_path), preprocessing=PLAIN, value_range=ranges)
+    assert [side.value_range for side in splits["train"].sides] == [(0, 255), (0, 1)]
+    for side, high, truth in (
+        ("input", 255, lambda n: photo(n)[..., 0]),
+        ("target", 1, lambda n: labels_of([0, 1], n)),
+    ):
+        batches = build.evaluation_batches(splits["train"], PLAIN)
+        for batch in batches:
+            values = (batch[side].numpy()[0, ..., 0] + 1) / 2 * high
+            np.testing.assert_allclose(values, truth(int(batch["name"].numpy()[0])), atol=1e-4)

@@ -32,9 +32,9 @@ def load(
     found, notes = layout.find(root)
     train = found["train"]
     if sides is None:
-        columns = contents.columns(train.items)
-        probed = [contents.probe(files, side, value_range or {}) for side, files in zip("AB", columns, strict=False)]
-        sides = (probed[0], probed[-1])
+        columns = contents.columns(train.items)  # one where a file holds both sides; each still has its own range
+        ranges = value_range or {}
+        sides = (contents.probe(columns[0], "A", ranges), contents.probe(columns[-1], "B", ranges))
         if train.layout == "side_by_side":
             notes += _unlike_pairs(train, root)
         if preprocessing.one_hot:
