@@ -502,3 +502,9 @@ def test_each_half_of_side_by_side_images_has_its_own_value_range(tmp_path, phot
         for batch in batches:
             values = (batch[side].numpy()[0, ..., 0] + 1) / 2 * high
             np.testing.assert_allclose(values, truth(int(batch["name"].numpy()[0])), atol=1e-4)
+
+
+def test_a_value_range_that_no_side_takes_is_refused(folders):
+    root = folders(lambda n: labels_of([0, 1], n).astype(np.uint8))
+    with pytest.raises(DatasetError, match=r"8-bit.*A=0:1"):
+        open_dataset(str(root), preprocessing=PLAIN, value_range={"*": (0, 1)})
