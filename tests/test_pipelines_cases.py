@@ -508,3 +508,18 @@ def test_a_value_range_that_no_side_takes_is_refused(folders):
     root = folders(lambda n: labels_of([0, 1], n).astype(np.uint8))
     with pytest.raises(DatasetError, match=r"8-bit.*A=0:1"):
         open_dataset(str(root), preprocessing=PLAIN, value_range={"*": (0, 1)})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+def test_alpha_beside_scientific_values_is_a_channel(folders, dtype):
+    def make(number):
+        return np.random.default_rng(number).integers(-5, 6, (SIZE, SIZE, 4)).astype(dtype)
+
+    root = folders(lambda _: np.zeros((SIZE, SIZE), np.uint8))
+    for number in range(12):
+        (root / "A" / f"{number}.png").unlink()
+        tifffile.imwrite(root / "A" / f"{number}.tif", make(number), photometric="rgb", extrasamples=["unassalpha"])
+    splits = open_dataset(str(root), preprocessing=PLAIN, value_range={"A": (-5, 5)})
+    assert faults_of(splits["train"]) == []
+    for name, values in seen(splits).items():
+        np.testing.assert_allclose(values * 5, make(int(name)), atol=1e-5)
