@@ -111,6 +111,8 @@ def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
     if dtype.hasobject:
         raise ValueError("a pickle, which could run code when it is loaded")
     _check(shape, dtype)
+    if len(shape) == 3 and shape[0] < 16 <= min(shape[1:]):
+        raise ValueError(f"its shape {shape} has the channels first; save it as (H, W, C): np.moveaxis(image, 0, -1)")
     start = file.tell()
     if math.prod(shape) * dtype.itemsize > _size(file) - start:  # numpy would ask for that memory first
         raise ValueError("cut off")

@@ -523,3 +523,13 @@ def test_alpha_beside_scientific_values_is_a_channel(folders, dtype):
     assert faults_of(splits["train"]) == []
     for name, values in seen(splits).items():
         np.testing.assert_allclose(values * 5, make(int(name)), atol=1e-5)
+
+
+def test_arrays_with_channels_first_are_refused_by_what_they_are(folders, photo):
+    root = folders(lambda number: np.moveaxis(photo(number), -1, 0).copy(), ending=".npy")
+    for number in range(12):
+        save(np.moveaxis(photo(number), -1, 0).copy(), root / "B" / f"{number}.npy")
+        (root / "B" / f"{number}.png").unlink()
+    reasons = {fault.reason for fault in faults_of(open_dataset(str(root))["train"])}
+    assert len(reasons) == 1
+    assert "(3, 64, 64)" in reasons.pop()
