@@ -74,7 +74,8 @@ def probe(files: Sequence[Path], side: str, ranges: Mapping[str, Range] = {}) ->
         low, high = _observed(files)
         raise DatasetError(
             f"Side {side} holds {dtype} values, from {low:g} to {high:g} in the files looked at ({files[0]}, ...). Say "
-            f"which of them become -1 and 1 by `value_range`, such as {side}={low:g}:{high:g}; others are clipped."
+            f"which of them become -1 and 1 by `value_range`, such as {side}={low:g}:{high if high > low else low + 1:g}; "
+            "others are clipped."
         )
     return Encoding(channels=channels, dtype=dtype.name, value_range=value_range)
 
@@ -86,8 +87,9 @@ def _observed(files: Sequence[Path]) -> Range:
             image = images.read_raw(file)
         except images.ImageError:
             continue
-        lows.append(float(np.nanmin(image)))
-        highs.append(float(np.nanmax(image)))
+        if (finite := image[np.isfinite(image)]).size:
+            lows.append(float(finite.min()))
+            highs.append(float(finite.max()))
     return (min(lows), max(highs)) if lows else (0.0, 1.0)
 
 

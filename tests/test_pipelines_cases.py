@@ -533,3 +533,10 @@ def test_arrays_with_channels_first_are_refused_by_what_they_are(folders, photo)
     reasons = {fault.reason for fault in faults_of(open_dataset(str(root))["train"])}
     assert len(reasons) == 1
     assert "(3, 64, 64)" in reasons.pop()
+
+
+@pytest.mark.parametrize(("values", "suggestion"), [([np.nan, 2, np.inf, 7], "A=2:7"), ([3, 3, 3, 3], "A=3:4")])
+def test_the_suggested_value_range_can_be_used(folders, values, suggestion):
+    root = folders(lambda _: np.array(values, np.float32).reshape(2, 2), ending=".npy")
+    with pytest.raises(DatasetError, match=f"such as {suggestion};"):
+        open_dataset(str(root), preprocessing=PLAIN)
