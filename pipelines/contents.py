@@ -165,7 +165,17 @@ def _values(pairs: Found, place: int, side: Encoding) -> tuple[Values, str]:
             return values, f"{file} has {len(own):,} values"
         if len(values) > MOST_VALUES:
             return values, f"its images have more than {MOST_VALUES} values between them by {file}"
+    if not values:
+        return values, f"none of its images can be read ({_why_unread(files[0], side)})"
     return values, "" if len(values) >= 2 else "all its pixels have one value"
+
+
+def _why_unread(file: Path, side: Encoding) -> str:
+    try:
+        images.read(file, side)
+    except images.ImageError as error:
+        return str(error)
+    return "read now"
 
 
 def _each(items: Sequence[Item], place: int, layout: str, side: Encoding) -> Any:

@@ -540,3 +540,9 @@ def test_the_suggested_value_range_can_be_used(folders, values, suggestion):
     root = folders(lambda _: np.array(values, np.float32).reshape(2, 2), ending=".npy")
     with pytest.raises(DatasetError, match=f"such as {suggestion};"):
         open_dataset(str(root), preprocessing=PLAIN)
+
+
+def test_one_hot_of_files_that_cannot_be_read_says_so(folders):
+    root = folders(lambda number: labels_of([0, 1], number), ending=".npy")  # int64
+    with pytest.raises(DatasetError, match=r"side A: none of its images can be read \(.*int64"):
+        open_dataset(str(root), preprocessing=ONE_HOT)
