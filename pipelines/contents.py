@@ -175,7 +175,7 @@ def _why_unread(file: Path, side: Encoding) -> str:
         images.read(file, side)
     except images.ImageError as error:
         return str(error)
-    return "read now"
+    return str(file)
 
 
 def _each(items: Sequence[Item], place: int, layout: str, side: Encoding) -> Any:

@@ -152,9 +152,14 @@ def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
             continue
         if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
             found.append(Path(entry.path))
-        elif recursive and entry.is_dir():
+        elif recursive and entry.is_dir() and not _leads_back(entry):
             found += list_images(Path(entry.path), recursive=True)
     return found
+
+
+def _leads_back(entry: os.DirEntry[str]) -> bool:
+    """Tells whether this is a link to a folder that it lies in itself."""
+    return entry.is_symlink() and Path(entry.path).resolve() in Path(entry.path).parent.resolve().joinpath("x").parents
 
 
 def other_kinds(folder: Path, *, of_images: bool = False) -> str:

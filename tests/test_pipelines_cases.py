@@ -546,3 +546,11 @@ def test_one_hot_of_files_that_cannot_be_read_says_so(folders):
     root = folders(lambda number: labels_of([0, 1], number), ending=".npy")  # int64
     with pytest.raises(DatasetError, match=r"side A: none of its images can be read \(.*int64"):
         open_dataset(str(root), preprocessing=ONE_HOT)
+
+
+def test_a_link_to_a_folder_above_is_not_followed_for_ever(folders, photo):
+    root = folders(photo)
+    (root / "A" / "again").symlink_to(root / "A")
+    splits = open_dataset(str(root), preprocessing=PLAIN)
+    assert sum(len(source.names) for source in splits.values()) == 12
+    assert faults_of(splits["train"]) == []
