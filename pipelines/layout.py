@@ -150,7 +150,7 @@ def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
     for entry in listed:
         if _is_hidden(entry.name):
             continue
-        if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+        if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir():  # a link to nothing becomes a fault
             found.append(Path(entry.path))
         elif recursive and entry.is_dir() and not _leads_back(entry):
             found += list_images(Path(entry.path), recursive=True)

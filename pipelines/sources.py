@@ -85,7 +85,7 @@ class Files:
     def originals(self) -> list[tuple[Original, ...]]:
         """Returns the user's own files behind each pair."""
         return [
-            tuple(Original(os.fspath(file), file.stat().st_size) for file in item.files)
+            tuple(Original(os.fspath(file), _size(file)) for file in item.files)
             if item.originals is None
             else item.originals
             for item in self.items
@@ -95,6 +95,13 @@ class Files:
         """Returns some of the pairs as a source of their own; `faults` replaces those that it was made with."""
         kept = self.found_faults if faults is None else faults
         return Files([self.items[index] for index in indices], self.layout, self.sides, kept)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # it has vanished, or is a link to nothing: `faults` says so
+        return 0
 
 
 def _values_only(side: Encoding) -> Encoding:

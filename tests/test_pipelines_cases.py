@@ -554,3 +554,15 @@ def test_a_link_to_a_folder_above_is_not_followed_for_ever(folders, photo):
     splits = open_dataset(str(root), preprocessing=PLAIN)
     assert sum(len(source.names) for source in splits.values()) == 12
     assert faults_of(splits["train"]) == []
+
+
+def test_a_link_to_nothing_and_a_file_that_vanished_are_named(folders, photo):
+    root = folders(photo)
+    splits = open_dataset(str(root), preprocessing=PLAIN)
+    name = splits["train"].names[0]
+    (root / "A" / f"{name}.png").unlink()
+    assert originals_of(splits["train"])[0][0].size == 0
+    (root / "A" / f"{name}.png").symlink_to(root / "nowhere")
+    for opened in (splits, open_dataset(str(root), preprocessing=PLAIN)):
+        (fault,) = faults_of(opened["train"])
+        assert (fault.path, fault.reason) == (root / "A" / f"{name}.png", "No such file or directory")
