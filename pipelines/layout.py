@@ -59,6 +59,7 @@ def find(root: Path) -> tuple[dict[str, Found], list[str]]:
         raise DatasetError(f"{root} has {' and '.join(places)} but no train. It must hold {LAYOUTS}")
     if kinds := other_kinds(root, of_images=True):
         notes.append(kinds)
+    notes += _unused(root, places)
     found = {split: _pairs(place) for split, place in places.items()}
     return with_validation(found, notes), notes
 
@@ -91,6 +92,19 @@ def split_places(root: Path) -> tuple[dict[str, _Place], list[str]]:
     if whole := {split: (pair["A"], pair["B"]) for split, pair in sides.items() if len(pair) == 2}:
         return {split: whole[split] for split in SPLITS if split in whole}, []
     return {"train": root}, []
+
+
+def _unused(root: Path, places: dict[str, _Place]) -> list[str]:
+    """Returns notes on what lies in a data set's folder beside the folders that its pairs are taken from."""
+    if places == {"train": root}:
+        return []
+    notes = []
+    if isinstance(places["train"], tuple):  # `split_places` notes the others
+        used = {side.relative_to(root).parts[0] for place in places.values() if isinstance(place, tuple) for side in place}
+        notes = [f"{path} isn't used." for path in visible_folders(root) if path.name not in used]
+    if loose := len(list_images(root)):
+        notes.append(f"{loose} image{'s' * (loose > 1)} in {root} itself isn't used, only those in its folders.")
+    return notes
 
 
 def with_validation(found: dict[str, Found], notes: list[str]) -> dict[str, Found]:

@@ -566,3 +566,13 @@ def test_a_link_to_nothing_and_a_file_that_vanished_are_named(folders, photo):
     for opened in (splits, open_dataset(str(root), preprocessing=PLAIN)):
         (fault,) = faults_of(opened["train"])
         assert (fault.path, fault.reason) == (root / "A" / f"{name}.png", "No such file or directory")
+
+
+def test_folders_and_images_beside_the_pairs_are_named(tmp_path, photo):
+    for number in range(3):
+        for name in ("trainA", "trainB", "valA"):
+            save(photo(number), tmp_path / name / f"{number}.png")
+    save(photo(9), tmp_path / "9.png")
+    notes = open_dataset(str(tmp_path), preprocessing=PLAIN).notes
+    assert any("valA" in note and "isn't used" in note for note in notes)
+    assert any("1 image" in note and "isn't used" in note for note in notes)
