@@ -240,16 +240,21 @@ def _pairs(place: _Place) -> Found:
 
 
 def _by_suffix(files: Sequence[Path]) -> Found | None:
-    """Returns the pairs of a folder that holds nothing but `NAME_A.png` and `NAME_B.png`, otherwise `None`."""
+    """Returns the pairs of a folder that holds nothing but `NAME_A.png` and `NAME_B.png`, otherwise `None`.
+
+    Some may lack their partner, but not half of them: then the letters mean something else.
+    """
     sides: dict[str, dict[str, Path]] = {}
     for file in files:
         if not (match := _SIDES.fullmatch(file.stem)) or match[1] == file.stem[:-1]:  # letters that end a word
             return None
         sides.setdefault(match[1], {})[match[2].upper()] = file
     whole = {name: pair for name, pair in sides.items() if len(pair) == 2}
-    if 2 * len(whole) != len(files):
+    paired = {file for pair in whole.values() for file in pair.values()}
+    if 2 * len(paired) <= len(files):
         return None
-    return Found([Item(name, (pair["A"], pair["B"])) for name, pair in sorted(whole.items())], "two_files")
+    faults = [Fault(file, "no image of the other side beside it") for file in files if file not in paired]
+    return Found([Item(name, (pair["A"], pair["B"])) for name, pair in sorted(whole.items())], "two_files", faults)
 
 
 def _matched(folder_a: Path, folder_b: Path) -> Found:

@@ -576,3 +576,14 @@ def test_folders_and_images_beside_the_pairs_are_named(tmp_path, photo):
     notes = open_dataset(str(tmp_path), preprocessing=PLAIN).notes
     assert any("valA" in note and "isn't used" in note for note in notes)
     assert any("1 image" in note and "isn't used" in note for note in notes)
+
+
+def test_one_missing_partner_among_names_that_end_in_their_side_is_a_fault(tmp_path, photo):
+    for number in range(3):
+        for side in "AB":
+            save(photo(number), tmp_path / f"x{number}_{side}.png")
+    save(photo(3), tmp_path / "x3_A.png")
+    splits = open_dataset(str(tmp_path), preprocessing=PLAIN)
+    assert sorted(name for source in splits.values() for name in source.names) == ["x0", "x1", "x2"]
+    (fault,) = faults_of(splits["train"])
+    assert fault.path == tmp_path / "x3_A.png"
