@@ -100,7 +100,9 @@ def _unused(root: Path, places: dict[str, _Place]) -> list[str]:
         return []
     notes = []
     if isinstance(places["train"], tuple):  # `split_places` notes the others
-        used = {side.relative_to(root).parts[0] for place in places.values() if isinstance(place, tuple) for side in place}
+        used = {
+            side.relative_to(root).parts[0] for place in places.values() if isinstance(place, tuple) for side in place
+        }
         notes = [f"{path} isn't used." for path in visible_folders(root) if path.name not in used]
     if loose := len(list_images(root)):
         notes.append(f"{loose} image{'s' * (loose > 1)} in {root} itself isn't used, only those in its folders.")
@@ -226,11 +228,12 @@ def _pairs(place: _Place) -> Found:
         raise DatasetError(f"{place} has only one of the two folders A/ and B/. It must hold {LAYOUTS}")
     files = list_images(place)
     if not files:
-        inside = any(list_images(folder, recursive=True) for folder in visible_folders(place))
+        inside = [f"{path.name}/" for path in visible_folders(place) if list_images(path, recursive=True)]
         if not inside and not (kinds := other_kinds(place)):
             raise DatasetError(f"{place} is empty. A data set's folder must hold {LAYOUTS}")
+        where = f" of its own, only in {', '.join(inside)}" if inside else ""
         raise DatasetError(
-            f"{place} holds no images. {'' if inside else kinds + ' '}A data set's folder must hold {LAYOUTS}"
+            f"{place} holds no images{where}. {'' if inside else kinds + ' '}A data set's folder must hold {LAYOUTS}"
         )
     if both := _by_suffix(files):
         return both

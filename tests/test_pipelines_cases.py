@@ -587,3 +587,10 @@ def test_one_missing_partner_among_names_that_end_in_their_side_is_a_fault(tmp_p
     assert sorted(name for source in splits.values() for name in source.names) == ["x0", "x1", "x2"]
     (fault,) = faults_of(splits["train"])
     assert fault.path == tmp_path / "x3_A.png"
+
+
+def test_a_folder_around_the_pairs_is_named(tmp_path, photo):
+    save(photo(1), tmp_path / "data" / "A" / "1.png")
+    save(photo(1), tmp_path / "data" / "B" / "1.png")
+    with pytest.raises(DatasetError, match=r"holds no images of its own, only in data/"):
+        open_dataset(str(tmp_path), preprocessing=PLAIN)
