@@ -72,10 +72,10 @@ def probe(files: Sequence[Path], side: str, ranges: Mapping[str, Range] = {}) ->
     value_range = ranges.get(side, None if dtype == np.uint8 else ranges.get("*"))
     if value_range is None and dtype.name not in ("uint8", "uint16"):
         low, high = _observed(files)
+        usable = f"{side}={low:g}:{high if high > low else low + 1:g}"
         raise DatasetError(
             f"Side {side} holds {dtype} values, from {low:g} to {high:g} in the files looked at ({files[0]}, ...). Say "
-            f"which of them become -1 and 1 by `value_range`, such as {side}={low:g}:{high if high > low else low + 1:g}; "
-            "others are clipped."
+            f"which of them become -1 and 1 by `value_range`, such as {usable}; others are clipped."
         )
     return Encoding(channels=channels, dtype=dtype.name, value_range=value_range)
 
