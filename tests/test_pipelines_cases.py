@@ -403,7 +403,7 @@ def test_excluding_by_the_users_path_in_every_kind_of_data_set(tmp_path, photo, 
     for number in range(6):
         save(photo(number, 300, 300), tmp_path / "photos" / f"{number}: x.png")
     everything = open_dataset("photos", task="inpainting", preprocessing=PLAIN)
-    (tmp_path / "list.txt").write_text("# a comment\nphotos/3: x.png\n2: x.png\n")
+    (tmp_path / "list.txt").write_text("\ufeff# a comment\nphotos/3: x.png\n2: x.png\n", encoding="utf-8")
     rest = open_dataset("photos", task="inpainting", preprocessing=PLAIN, exclude="list.txt")
     gone = {"2: x", "3: x"}
     for split in ("train", "val"):
