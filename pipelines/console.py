@@ -12,7 +12,7 @@ from typing import Any
 
 from pipelines.spec import Range
 
-_NUMBER = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d{1,2})?"
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d{1,2})?"
 # Parameters that messages of this package name, and that are flags of the same name.
 _PARAMETERS = (
     *("data_dir", "direction", "exclude", "flip", "image_size", "jitter"),

@@ -72,9 +72,10 @@ def probe(files: Sequence[Path], side: str, ranges: Mapping[str, Range] = {}) ->
     value_range = ranges.get(side, None if dtype == np.uint8 else ranges.get("*"))
     if value_range is None and dtype.name not in ("uint8", "uint16"):
         low, high = _observed(files)
+        usable = f"{side}={low:g}:{high if high > low else low + 1:g}"
         raise DatasetError(
             f"Side {side} holds {dtype} values, from {low:g} to {high:g} in the files looked at ({files[0]}, ...). Say "
-            f"which of them become -1 and 1 by `value_range`, such as {side}={low:g}:{high:g}; others are clipped."
+            f"which of them become -1 and 1 by `value_range`, such as {usable}; others are clipped."
         )
     return Encoding(channels=channels, dtype=dtype.name, value_range=value_range)
 
@@ -86,8 +87,9 @@ def _observed(files: Sequence[Path]) -> Range:
             image = images.read_raw(file)
         except images.ImageError:
             continue
-        lows.append(float(np.nanmin(image)))
-        highs.append(float(np.nanmax(image)))
+        if (finite := image[np.isfinite(image)]).size:
+            lows.append(float(finite.min()))
+            highs.append(float(finite.max()))
     return (min(lows), max(highs)) if lows else (0.0, 1.0)
 
 
@@ -163,7 +165,17 @@ def _values(pairs: Found, place: int, side: Encoding) -> tuple[Values, str]:
             return values, f"{file} has {len(own):,} values"
         if len(values) > MOST_VALUES:
             return values, f"its images have more than {MOST_VALUES} values between them by {file}"
+    if not values:
+        return values, f"none of its images can be read ({_why_unread(files[0], side)})"
     return values, "" if len(values) >= 2 else "all its pixels have one value"
+
+
+def _why_unread(file: Path, side: Encoding) -> str:
+    try:
+        images.read(file, side)
+    except images.ImageError as error:
+        return str(error)
+    return str(file)
 
 
 def _each(items: Sequence[Item], place: int, layout: str, side: Encoding) -> Any:

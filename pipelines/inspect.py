@@ -211,7 +211,7 @@ def _write_list(flags: argparse.Namespace, bad: Sequence[str]) -> list[str]:
     """
     before: list[str] = []
     if flags.exclude is not None:
-        lines = flags.exclude.read_text(encoding="utf-8").splitlines()
+        lines = flags.exclude.read_text(encoding="utf-8-sig").splitlines()
         before = [line for line in lines if line.strip() and not line.startswith("#")]
     # "#" at the start of a line makes it a comment.
     lines = [f"./{name}" if name.startswith("#") else name for name in dict.fromkeys([*before, *bad])]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-_NUMBER = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d{1,2})?"
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d{1,2})?"
 
 
 def flag(name: str) -> str:
