@@ -28,7 +28,7 @@ LIST_HEAD = "# Files that can't be used, found by pipelines.inspect; train with 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, inspects, and prints where everything lies; returns the exit status."""
-    console.accept_any_name()
+    console.begin()
     flags, preprocessing = parse(sys.argv[1:] if arguments is None else list(arguments))
     console.quieten_tensorflow()
     try:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_output(flags)
         return _inspect(flags, preprocessing)
     except (DatasetError, OSError) as error:
-        print(f"error: {console.as_flags(str(error))}", file=sys.stderr)
+        console.error(error)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

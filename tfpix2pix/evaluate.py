@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from pipelines import DatasetError
+from pipelines import DatasetError, console
 from pipelines.catalog import check_name
 from pipelines.console import quieten_tensorflow
-from tfpix2pix import console
 from tfpix2pix.config import ConfigError, DataConfig, TrainConfig
 from tfpix2pix.evaluation import files, remarks
 from tfpix2pix.evaluation.result import Figure, Result
@@ -264,7 +263,7 @@ def _next_step(config: EvaluateConfig, result: Result) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, scores, and prints the table; returns the exit status."""
-    console.begin()
+    console.begin("tfpix2pix")
     try:
         config = tyro.cli(EvaluateConfig, prog="python -m tfpix2pix.evaluate", description=__doc__, args=arguments)
         if config.dataset is not None:
