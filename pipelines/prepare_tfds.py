@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pipelines import cache
 from pipelines.catalog import DATASETS, check_name
-from pipelines.console import quieten_tensorflow
+from pipelines.console import as_flags, parse_value_range, quieten_tensorflow
 from pipelines.registry import TASKS
 from pipelines.spec import DatasetError, Preprocessing, Range, Resize, Splits
 
@@ -141,15 +141,6 @@ def _size(text: str) -> tuple[int, int]:
     return numbers[0], numbers[-1]
 
 
-def _value_range(text: str) -> tuple[str, Range]:
-    """Reads `-1000:3000`, for all sides that need a range, or `A=-1000:3000`."""
-    side, _, numbers = text.rpartition("=")
-    low, high = map(float, numbers.split(":"))
-    if side not in ("", "A", "B") or not low < high:
-        raise ValueError(text)
-    return side or "*", (low, high)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, prepares, and says where the result is; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -167,14 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--image-size", type=_size, default=(256, 256), metavar="N|HxW", help="size that photos are shrunk for (256)")
     add("--jitter", type=int, default=30, help="pixels per 256 that training enlarges them by (30)")
     add("--resize", choices=get_args(Resize), default="stretch", help="how training fits other shapes (stretch)")
-    add(
-        "--value-range",
-        type=_value_range,
-        action="append",
-        default=[],
-        metavar="[A=|B=]LOW:HIGH",
-        help="values that become -1 and 1, of sides that don't hold 8-bit images",
-    )
+    add("--value-range", default="", metavar="LOW:HIGH", help="values that become -1 and 1; A=LOW:HIGH for one side")
     add("--one-hot", action="store_true", help="find the values of label maps, so that training can use --one-hot")
     add("--exclude", type=Path, metavar="FILE", help="text file with a file to exclude on each line")
     add("--file-format", choices=("array_record", "tfrecord"), default="array_record")
@@ -191,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             flags.task,
             wanted,
             name=flags.name,
-            value_range=dict(flags.value_range),
+            value_range=parse_value_range(flags.value_range),
             exclude=flags.exclude,
         )
         result = prepare(
@@ -203,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             beam_options=[option for option in flags.beam_options.split(",") if option],
         )
     except ValueError as error:  # a `DatasetError`, or a jitter that can't be
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {as_flags(str(error))}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
