@@ -219,17 +219,17 @@ def notes(train: Found, sides: Sides) -> list[str]:
     said = []
     some = spread(train.items, _DECODED)
     for place, side in enumerate(sides):
-        if side.value_range is not None or (train.layout == "side_by_side" and place):
+        if side.value_range is not None:
             continue
-        loaded = [image for image in _each(some, place, "two_files", side) if image is not None]
-        name = "AB"[place] if train.layout == "two_files" else "A and B"
+        loaded = [image for image in _each(some, place, train.layout, side) if image is not None and image.size]
+        name = "AB"[place]
         if not loaded:
             continue
         top = max(int(image.max()) for image in loaded)
         if side.dtype == "uint16" and top < 65535 // 4:
             said.append(
                 f"{name} uses values up to {top:,} of 65,535, a small part of the range that the network sees: "
-                f"`value_range` {name[0]}=0:{_next_power(top)} declares it."
+                f"`value_range` {name}=0:{_next_power(top)} declares it."
             )
         if side.channels not in (1, 3):
             continue
@@ -240,7 +240,7 @@ def notes(train: Found, sides: Sides) -> list[str]:
         if set(values) <= {(0,) * side.channels, (1,) * side.channels}:
             said.append(
                 f"The values of {name} are 0 and 1 only, nearly the same to the network (-1.000 and -0.992): write "
-                f"masks with 0 and 255, or use `one_hot`, or `value_range` {name[0]}=0:1."
+                f"masks with 0 and 255, or use `one_hot`, or `value_range` {name}=0:1."
             )
         else:
             grey = "grey levels" if side.channels == 1 else "colours"

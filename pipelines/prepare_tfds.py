@@ -147,21 +147,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--output", type=Path, default=Path("prepared"), help="folder to write to (prepared)")
     add("--name", help="name of the result (that of the data set or folder)")
     add("--task", choices=TASKS, default="pairs", help="what to make of a folder of photos (pairs: they are pairs)")
-    add(
-        "--image-size",
-        type=console.parse_size,
-        default=(256, 256),
-        metavar="N|HxW",
-        help="size that photos are shrunk for (256)",
-    )
+    add("--image-size", default="256", metavar="N|HxW", help="size that photos are shrunk for (256)")
     add("--jitter", type=int, default=30, help="pixels per 256 that training enlarges them by (30)")
     add("--resize", choices=get_args(Resize), default="stretch", help="how training fits other shapes (stretch)")
-    add(
-        "--value-range",
-        type=console.parse_value_range,
-        metavar="LOW:HIGH",
-        help="values that become -1 and 1, of sides that don't hold 8-bit images; or A=LOW:HIGH,B=LOW:HIGH",
-    )
+    add("--value-range", default="", metavar="LOW:HIGH", help="values that become -1 and 1; A=LOW:HIGH for one side")
     add("--one-hot", action="store_true", help="find the values of label maps, so that training can use --one-hot")
     add("--exclude", type=Path, metavar="FILE", help="text file with a file to exclude on each line")
     add("--file-format", choices=("array_record", "tfrecord"), default="array_record")
@@ -171,14 +160,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.quieten_tensorflow()
     try:
         check_name(flags.dataset)
-        height, width = flags.image_size
+        height, width = console.parse_size(flags.image_size)
         wanted = Preprocessing(height, width, jitter=flags.jitter, resize=flags.resize, one_hot=flags.one_hot)
         config = config_of(
             flags.dataset,
             flags.task,
             wanted,
             name=flags.name,
-            value_range=flags.value_range,
+            value_range=console.parse_value_range(flags.value_range),
             exclude=flags.exclude,
         )
         result = prepare(

@@ -594,3 +594,16 @@ def test_a_folder_around_the_pairs_is_named(tmp_path, photo):
     save(photo(1), tmp_path / "data" / "B" / "1.png")
     with pytest.raises(DatasetError, match=r"holds no images of its own, only in data/"):
         open_dataset(str(tmp_path), preprocessing=PLAIN)
+
+
+def test_2_label_maps_in_one_half_are_noted(tmp_path, photo):
+    for number in range(3):
+        masks = labels_of([0, 1], number)
+        save(np.concatenate([photo(number)[..., 0], masks], axis=1).astype(np.uint8), tmp_path / f"{number}.png")
+    notes = open_dataset(str(tmp_path), preprocessing=PLAIN).notes
+    assert any(note.startswith("The values of B are 0 and 1 only") and "B=0:1" in note for note in notes)
+    for number in range(3):
+        halves = [photo(number)[..., 0], labels_of([0, 90, 255], number)]
+        save(np.concatenate(halves, axis=1).astype(np.uint8), tmp_path / f"{number}.png")
+    notes = open_dataset(str(tmp_path), preprocessing=PLAIN).notes
+    assert any(note.startswith("B looks like label maps (3 values)") for note in notes)

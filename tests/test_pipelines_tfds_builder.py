@@ -327,6 +327,21 @@ def test_the_verb_says_how_to_train_on_what_was_made_for_a_size(tmp_path, write_
     assert "--jitter must be from 0" in capsys.readouterr().err
 
 
+def test_value_ranges_are_written_as_for_training(tmp_path, capsys):
+    for side in "AB":
+        (tmp_path / "own" / side).mkdir(parents=True)
+        for number in range(2):
+            np.save(tmp_path / "own" / side / f"{number}.npy", np.full((8, 8), number, np.int16))
+    arguments = [f"--dataset={tmp_path / 'own'}", f"--output={tmp_path / 'out'}"]
+    assert prepare_tfds.main(arguments) == 2
+    assert "by --value-range, such as A=" in capsys.readouterr().err
+    assert prepare_tfds.main([*arguments, "--value-range=A=0:5,B=-1:.5"]) == 0
+    sides = open_dataset(str(tmp_path / "out" / "pix2pix" / "own" / str(Pix2pix.VERSION)))["train"].sides
+    assert [side.value_range for side in sides] == [(0, 5), (-1, 0.5)]
+    assert prepare_tfds.main([*arguments, "--value-range=5:1"]) == 2
+    assert "LOW:HIGH" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes exist on Linux")
 def test_names_that_are_not_utf8_are_kept(tmp_path):
     (tmp_path / "odd").mkdir()
