@@ -89,7 +89,7 @@ def _child(folder: Path, started: float, steps: list[str]) -> dict[str, Any]:
     sources = pipelines.open_dataset(str(folder))
     mark("listed")
     if "check" in steps:
-        check_data(sources)
+        check_data(*sources.values())
     mark("checked")
     devices.keep_freed_memory()
     count = len(sources["train"].names)

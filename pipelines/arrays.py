@@ -111,6 +111,8 @@ def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
     if dtype.hasobject:
         raise ValueError("a pickle, which could run code when it is loaded")
     _check(shape, dtype)
+    if len(shape) == 3 and shape[0] < 16 <= min(shape[1:]):
+        raise ValueError(f"its shape {shape} has the channels first; save it as (H, W, C): np.moveaxis(image, 0, -1)")
     start = file.tell()
     if math.prod(shape) * dtype.itemsize > _size(file) - start:  # numpy would ask for that memory first
         raise ValueError("cut off")
@@ -189,7 +191,7 @@ def _read_tiff(data: BinaryIO) -> Array | None:
     image = image.astype(_stored(image.dtype), copy=False)
     if page.photometric == _MINISWHITE and image.dtype.kind == "u":
         image = np.iinfo(image.dtype).max - image
-    if (alpha := _alpha(page)) and image.shape[-1] > 1 and image.dtype.kind == "u":
+    if (alpha := _alpha(page)) and image.shape[-1] > 1:
         image = composite(image[..., :-1], image[..., -1:], premultiplied=alpha == 1)
     return upright(image, _orientation(page))
 
@@ -197,7 +199,8 @@ def _read_tiff(data: BinaryIO) -> Array | None:
 def _alpha(page: Any) -> int:
     """Returns 1 for associated (premultiplied) and 2 for unassociated alpha in the last channel, 0 for none."""
     extra = tuple(map(int, page.extrasamples))
-    return extra[0] if len(extra) == 1 and extra[0] in (1, 2) else 0
+    composites = page.dtype.kind in "bu" and page.dtype.itemsize <= 2  # other values have no white
+    return extra[0] if composites and len(extra) == 1 and extra[0] in (1, 2) else 0
 
 
 def _orientation(page: Any) -> int:

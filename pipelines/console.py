@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import re
 import sys
@@ -12,10 +13,10 @@ from typing import Any
 
 from pipelines.spec import Range
 
-_NUMBER = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d{1,2})?"
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d{1,2})?"
 # Parameters that messages of this package name, and that are flags of the same name.
 _PARAMETERS = (
-    *("data_dir", "direction", "exclude", "flip", "image_size", "jitter"),
+    *("cache_gib", "data_dir", "dataset", "direction", "exclude", "flip", "image_size", "jitter"),
     *("mask", "one_hot", "resize", "seed", "task", "value_range"),
 )
 
@@ -63,11 +64,30 @@ def as_flags(message: str) -> str:
     )
 
 
-def accept_any_name() -> None:
-    """Lets the standard streams print names of files that aren't UTF-8."""
+def begin(*packages: str) -> None:
+    """Prepares a verb's terminal: any file name can be printed, and what the packages log is shown as notes.
+
+    Args:
+        *packages: whose loggers are shown, beside that of this package.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="backslashreplace")  # a name needn't be UTF-8
+    for name in ("pipelines", *packages):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        if not any(isinstance(handler, _Notes) for handler in logger.handlers):
+            logger.addHandler(_Notes())
+
+
+def error(message: object) -> None:
+    """Prints why a verb ends."""
+    print(f"error: {as_flags(str(message))}", file=sys.stderr)
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"note: {as_flags(record.getMessage())}", file=sys.stderr)
 
 
 def quieten_tensorflow() -> None:

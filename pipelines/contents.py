@@ -72,9 +72,10 @@ def probe(files: Sequence[Path], side: str, ranges: Mapping[str, Range] = {}) ->
     value_range = ranges.get(side, None if dtype == np.uint8 else ranges.get("*"))
     if value_range is None and dtype.name not in ("uint8", "uint16"):
         low, high = _observed(files)
+        usable = f"{side}={low:g}:{high if high > low else low + 1:g}"
         raise DatasetError(
             f"Side {side} holds {dtype} values, from {low:g} to {high:g} in the files looked at ({files[0]}, ...). Say "
-            f"which of them become -1 and 1 by `value_range`, such as {side}={low:g}:{high:g}; others are clipped."
+            f"which of them become -1 and 1 by `value_range`, such as {usable}; others are clipped."
         )
     return Encoding(channels=channels, dtype=dtype.name, value_range=value_range)
 
@@ -86,8 +87,9 @@ def _observed(files: Sequence[Path]) -> Range:
             image = images.read_raw(file)
         except images.ImageError:
             continue
-        lows.append(float(np.nanmin(image)))
-        highs.append(float(np.nanmax(image)))
+        if (finite := image[np.isfinite(image)]).size:
+            lows.append(float(finite.min()))
+            highs.append(float(finite.max()))
     return (min(lows), max(highs)) if lows else (0.0, 1.0)
 
 
@@ -163,7 +165,17 @@ def _values(pairs: Found, place: int, side: Encoding) -> tuple[Values, str]:
             return values, f"{file} has {len(own):,} values"
         if len(values) > MOST_VALUES:
             return values, f"its images have more than {MOST_VALUES} values between them by {file}"
+    if not values:
+        return values, f"none of its images can be read ({_why_unread(files[0], side)})"
     return values, "" if len(values) >= 2 else "all its pixels have one value"
+
+
+def _why_unread(file: Path, side: Encoding) -> str:
+    try:
+        images.read(file, side)
+    except images.ImageError as error:
+        return str(error)
+    return str(file)
 
 
 def _each(items: Sequence[Item], place: int, layout: str, side: Encoding) -> Any:
@@ -207,17 +219,17 @@ def notes(train: Found, sides: Sides) -> list[str]:
     said = []
     some = spread(train.items, _DECODED)
     for place, side in enumerate(sides):
-        if side.value_range is not None or (train.layout == "side_by_side" and place):
+        if side.value_range is not None:
             continue
-        loaded = [image for image in _each(some, place, "two_files", side) if image is not None]
-        name = "AB"[place] if train.layout == "two_files" else "A and B"
+        loaded = [image for image in _each(some, place, train.layout, side) if image is not None and image.size]
+        name = "AB"[place]
         if not loaded:
             continue
         top = max(int(image.max()) for image in loaded)
         if side.dtype == "uint16" and top < 65535 // 4:
             said.append(
                 f"{name} uses values up to {top:,} of 65,535, a small part of the range that the network sees: "
-                f"`value_range` {name[0]}=0:{_next_power(top)} declares it."
+                f"`value_range` {name}=0:{_next_power(top)} declares it."
             )
         if side.channels not in (1, 3):
             continue
@@ -228,7 +240,7 @@ def notes(train: Found, sides: Sides) -> list[str]:
         if set(values) <= {(0,) * side.channels, (1,) * side.channels}:
             said.append(
                 f"The values of {name} are 0 and 1 only, nearly the same to the network (-1.000 and -0.992): write "
-                f"masks with 0 and 255, or use `one_hot`, or `value_range` {name[0]}=0:1."
+                f"masks with 0 and 255, or use `one_hot`, or `value_range` {name}=0:1."
             )
         else:
             grey = "grey levels" if side.channels == 1 else "colours"

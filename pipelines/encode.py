@@ -51,9 +51,11 @@ def to_image(values: tf.Tensor, encoding: Encoding, given: tf.Tensor | None = No
         # In float64, since float32 has no room for the digits of 32-bit integers.
         exact = tf.cast(values, tf.float64) if encoding.dtype in ("int32", "uint32") else values
         scaled = (exact + 1.0) * half + encoding.low
+        low, high = encoding.low, encoding.high
         if encoding.dtype != "float32":
-            scaled = tf.round(scaled)
-        return tf.cast(tf.clip_by_value(scaled, encoding.low, encoding.high), encoding.dtype)
+            scaled, limits = tf.round(scaled), np.iinfo(encoding.dtype)
+            low, high = max(low, limits.min), min(high, limits.max)  # 0:256 would write white as 0
+        return tf.cast(tf.clip_by_value(scaled, low, high), encoding.dtype)
     if encoding.kind == "labels":
         return tf.gather(tf.constant(encoding.palette, encoding.dtype), tf.argmax(values, axis=-1))
     if encoding.kind == "lightness":

@@ -28,7 +28,7 @@ LIST_HEAD = "# Files that can't be used, found by pipelines.inspect; train with 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, inspects, and prints where everything lies; returns the exit status."""
-    console.accept_any_name()
+    console.begin()
     flags, preprocessing = parse(sys.argv[1:] if arguments is None else list(arguments))
     console.quieten_tensorflow()
     try:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_output(flags)
         return _inspect(flags, preprocessing)
     except (DatasetError, OSError) as error:
-        print(f"error: {console.as_flags(str(error))}", file=sys.stderr)
+        console.error(error)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -211,7 +211,7 @@ def _write_list(flags: argparse.Namespace, bad: Sequence[str]) -> list[str]:
     """
     before: list[str] = []
     if flags.exclude is not None:
-        lines = flags.exclude.read_text(encoding="utf-8").splitlines()
+        lines = flags.exclude.read_text(encoding="utf-8-sig").splitlines()
         before = [line for line in lines if line.strip() and not line.startswith("#")]
     # "#" at the start of a line makes it a comment.
     lines = [f"./{name}" if name.startswith("#") else name for name in dict.fromkeys([*before, *bad])]

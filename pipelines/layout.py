@@ -59,6 +59,7 @@ def find(root: Path) -> tuple[dict[str, Found], list[str]]:
         raise DatasetError(f"{root} has {' and '.join(places)} but no train. It must hold {LAYOUTS}")
     if kinds := other_kinds(root, of_images=True):
         notes.append(kinds)
+    notes += _unused(root, places)
     found = {split: _pairs(place) for split, place in places.items()}
     return with_validation(found, notes), notes
 
@@ -91,6 +92,21 @@ def split_places(root: Path) -> tuple[dict[str, _Place], list[str]]:
     if whole := {split: (pair["A"], pair["B"]) for split, pair in sides.items() if len(pair) == 2}:
         return {split: whole[split] for split in SPLITS if split in whole}, []
     return {"train": root}, []
+
+
+def _unused(root: Path, places: dict[str, _Place]) -> list[str]:
+    """Returns notes on what lies in a data set's folder beside the folders that its pairs are taken from."""
+    if places == {"train": root}:
+        return []
+    notes = []
+    if isinstance(places["train"], tuple):  # `split_places` notes the others
+        used = {
+            side.relative_to(root).parts[0] for place in places.values() if isinstance(place, tuple) for side in place
+        }
+        notes = [f"{path} isn't used." for path in visible_folders(root) if path.name not in used]
+    if loose := len(list_images(root)):
+        notes.append(f"{loose} image{'s' * (loose > 1)} in {root} itself isn't used, only those in its folders.")
+    return notes
 
 
 def with_validation(found: dict[str, Found], notes: list[str]) -> dict[str, Found]:
@@ -150,11 +166,16 @@ def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
     for entry in listed:
         if _is_hidden(entry.name):
             continue
-        if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+        if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir():  # a link to nothing becomes a fault
             found.append(Path(entry.path))
-        elif recursive and entry.is_dir():
+        elif recursive and entry.is_dir() and not _leads_back(entry):
             found += list_images(Path(entry.path), recursive=True)
     return found
+
+
+def _leads_back(entry: os.DirEntry[str]) -> bool:
+    """Tells whether this is a link to a folder that it lies in itself."""
+    return entry.is_symlink() and Path(entry.path).resolve() in Path(entry.path).parent.resolve().joinpath("x").parents
 
 
 def other_kinds(folder: Path, *, of_images: bool = False) -> str:
@@ -207,11 +228,12 @@ def _pairs(place: _Place) -> Found:
         raise DatasetError(f"{place} has only one of the two folders A/ and B/. It must hold {LAYOUTS}")
     files = list_images(place)
     if not files:
-        inside = any(list_images(folder, recursive=True) for folder in visible_folders(place))
+        inside = [f"{path.name}/" for path in visible_folders(place) if list_images(path, recursive=True)]
         if not inside and not (kinds := other_kinds(place)):
             raise DatasetError(f"{place} is empty. A data set's folder must hold {LAYOUTS}")
+        where = f" of its own, only in {', '.join(inside)}" if inside else ""
         raise DatasetError(
-            f"{place} holds no images. {'' if inside else kinds + ' '}A data set's folder must hold {LAYOUTS}"
+            f"{place} holds no images{where}. {'' if inside else kinds + ' '}A data set's folder must hold {LAYOUTS}"
         )
     if both := _by_suffix(files):
         return both
@@ -221,16 +243,21 @@ def _pairs(place: _Place) -> Found:
 
 
 def _by_suffix(files: Sequence[Path]) -> Found | None:
-    """Returns the pairs of a folder that holds nothing but `NAME_A.png` and `NAME_B.png`, otherwise `None`."""
+    """Returns the pairs of a folder that holds nothing but `NAME_A.png` and `NAME_B.png`, otherwise `None`.
+
+    Some may lack their partner, but not half of them: then the letters mean something else.
+    """
     sides: dict[str, dict[str, Path]] = {}
     for file in files:
         if not (match := _SIDES.fullmatch(file.stem)) or match[1] == file.stem[:-1]:  # letters that end a word
             return None
         sides.setdefault(match[1], {})[match[2].upper()] = file
     whole = {name: pair for name, pair in sides.items() if len(pair) == 2}
-    if 2 * len(whole) != len(files):
+    paired = {file for pair in whole.values() for file in pair.values()}
+    if 2 * len(paired) <= len(files):
         return None
-    return Found([Item(name, (pair["A"], pair["B"])) for name, pair in sorted(whole.items())], "two_files")
+    faults = [Fault(file, "no image of the other side beside it") for file in files if file not in paired]
+    return Found([Item(name, (pair["A"], pair["B"])) for name, pair in sorted(whole.items())], "two_files", faults)
 
 
 def _matched(folder_a: Path, folder_b: Path) -> Found:

@@ -17,9 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from pipelines import cache
+from pipelines import cache, console
 from pipelines.catalog import DATASETS, check_name
-from pipelines.console import quieten_tensorflow
 from pipelines.registry import TASKS
 from pipelines.spec import DatasetError, Preprocessing, Range, Resize, Splits
 
@@ -133,25 +132,9 @@ def _beam_options(options: Sequence[str]) -> Any:
     return PipelineOptions(flags=[f"--{option}" for option in options])
 
 
-def _size(text: str) -> tuple[int, int]:
-    """Reads `256` or `256x512` (height x width)."""
-    numbers = [int(word) for word in text.split("x")]
-    if len(numbers) > 2 or min(numbers) < 1:
-        raise ValueError(text)
-    return numbers[0], numbers[-1]
-
-
-def _value_range(text: str) -> tuple[str, Range]:
-    """Reads `-1000:3000`, for all sides that need a range, or `A=-1000:3000`."""
-    side, _, numbers = text.rpartition("=")
-    low, high = map(float, numbers.split(":"))
-    if side not in ("", "A", "B") or not low < high:
-        raise ValueError(text)
-    return side or "*", (low, high)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, prepares, and says where the result is; returns the exit status."""
+    console.begin()
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.prepare_tfds",
         description=__doc__,
@@ -164,34 +147,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--output", type=Path, default=Path("prepared"), help="folder to write to (prepared)")
     add("--name", help="name of the result (that of the data set or folder)")
     add("--task", choices=TASKS, default="pairs", help="what to make of a folder of photos (pairs: they are pairs)")
-    add("--image-size", type=_size, default=(256, 256), metavar="N|HxW", help="size that photos are shrunk for (256)")
+    add("--image-size", default="256", metavar="N|HxW", help="size that photos are shrunk for (256)")
     add("--jitter", type=int, default=30, help="pixels per 256 that training enlarges them by (30)")
     add("--resize", choices=get_args(Resize), default="stretch", help="how training fits other shapes (stretch)")
-    add(
-        "--value-range",
-        type=_value_range,
-        action="append",
-        default=[],
-        metavar="[A=|B=]LOW:HIGH",
-        help="values that become -1 and 1, of sides that don't hold 8-bit images",
-    )
+    add("--value-range", default="", metavar="LOW:HIGH", help="values that become -1 and 1; A=LOW:HIGH for one side")
     add("--one-hot", action="store_true", help="find the values of label maps, so that training can use --one-hot")
     add("--exclude", type=Path, metavar="FILE", help="text file with a file to exclude on each line")
     add("--file-format", choices=("array_record", "tfrecord"), default="array_record")
     add("--beam-runner", help="prepare with Apache Beam: DirectRunner, FlinkRunner, DataflowRunner, ...")
     add("--beam-options", default="", metavar="A=1,B=2", help="options of that runner, e.g. direct_num_workers=2")
     flags = parser.parse_args(arguments)
-    quieten_tensorflow()
+    console.quieten_tensorflow()
     try:
         check_name(flags.dataset)
-        height, width = flags.image_size
+        height, width = console.parse_size(flags.image_size)
         wanted = Preprocessing(height, width, jitter=flags.jitter, resize=flags.resize, one_hot=flags.one_hot)
         config = config_of(
             flags.dataset,
             flags.task,
             wanted,
             name=flags.name,
-            value_range=dict(flags.value_range),
+            value_range=console.parse_value_range(flags.value_range),
             exclude=flags.exclude,
         )
         result = prepare(
@@ -203,10 +179,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             beam_options=[option for option in flags.beam_options.split(",") if option],
         )
     except ValueError as error:  # a `DatasetError`, or a jitter that can't be
-        print(f"error: {error}", file=sys.stderr)
+        console.error(error)
         return 2
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.error(error)
         return 1
     if flags.file_format != "array_record":
         print(f"\nPrepared: {result}\nNext: tfds.builder_from_directory({str(result)!r}).as_dataset()")

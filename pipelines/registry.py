@@ -90,7 +90,7 @@ def _without(splits: Splits, exclude: Path, root: Path) -> Splits:
         DatasetError: if the list can't be read, a line of it matches nothing, or a split is left empty.
     """
     try:
-        lines = exclude.read_text(encoding="utf-8").splitlines()
+        lines = exclude.read_text(encoding="utf-8-sig").splitlines()  # some editors mark UTF-8
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"The list of files to exclude, {exclude}, can't be read: {error}") from error
     # However they are spelt: from here, from the folder of the data set, or as a list of another machine has them.

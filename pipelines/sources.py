@@ -85,7 +85,7 @@ class Files:
     def originals(self) -> list[tuple[Original, ...]]:
         """Returns the user's own files behind each pair."""
         return [
-            tuple(Original(os.fspath(file), file.stat().st_size) for file in item.files)
+            tuple(Original(os.fspath(file), _size(file)) for file in item.files)
             if item.originals is None
             else item.originals
             for item in self.items
@@ -95,6 +95,13 @@ class Files:
         """Returns some of the pairs as a source of their own; `faults` replaces those that it was made with."""
         kept = self.found_faults if faults is None else faults
         return Files([self.items[index] for index in indices], self.layout, self.sides, kept)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # it has vanished, or is a link to nothing: `faults` says so
+        return 0
 
 
 def _values_only(side: Encoding) -> Encoding:
@@ -171,8 +178,8 @@ def _reader(encoding: Encoding) -> Any:
         whole = tf.equal(tf.strings.substr(data, 0, 3), b"\xff\xd8\xff") & tf.equal(
             tf.strings.substr(data, end, 2), b"\xff\xd9"
         )
-        # What has EXIF data may have to be turned. It stands anywhere before the image.
-        noted = tf.strings.regex_full_match(data, rb"(?s)\C*Exif\x00\x00\C*")
+        # What has EXIF data may have to be turned, and so may what notes that in XMP. They stand anywhere.
+        noted = tf.strings.regex_full_match(data, rb"(?s)\C*(?:Exif\x00\x00|tiff:Orientation)\C*")
 
         def by_tensorflow() -> tf.Tensor:
             return tf.io.decode_jpeg(data, channels=encoding.channels, dct_method="INTEGER_ACCURATE")

@@ -8,8 +8,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from pipelines import build, encode, images, open_dataset
-from pipelines.spec import DatasetError, Preprocessing, faults_of, originals_of
+from pipelines import build, encode, images, open_dataset, sources
+from pipelines.spec import DatasetError, Encoding, Preprocessing, faults_of, originals_of
 
 SIZE = 64
 PLAIN = Preprocessing(SIZE, SIZE, jitter=0, flip=False)
@@ -403,7 +403,7 @@ def test_excluding_by_the_users_path_in_every_kind_of_data_set(tmp_path, photo, 
     for number in range(6):
         save(photo(number, 300, 300), tmp_path / "photos" / f"{number}: x.png")
     everything = open_dataset("photos", task="inpainting", preprocessing=PLAIN)
-    (tmp_path / "list.txt").write_text("# a comment\nphotos/3: x.png\n2: x.png\n")
+    (tmp_path / "list.txt").write_text("\ufeff# a comment\nphotos/3: x.png\n2: x.png\n", encoding="utf-8")
     rest = open_dataset("photos", task="inpainting", preprocessing=PLAIN, exclude="list.txt")
     gone = {"2: x", "3: x"}
     for split in ("train", "val"):
@@ -457,3 +457,153 @@ def test_edges_stay_thin_and_black_in_training_and_evaluation(tmp_path, resize):
     save(drawing, tmp_path / "own" / "1.png")
     own = encode.to_network(images.read(tmp_path / "own" / "1.png", splits["train"].sides[0]), splits["train"].sides[0])
     assert set(np.unique(own)) == {-1.0, 1.0}
+
+
+def test_an_orientation_in_xmp_alone_turns_training_images_too(tmp_path):
+    """Pillow reads it where there is no EXIF data; the graph's own decoder looked for EXIF only."""
+    save(Image.fromarray(np.zeros((20, 30, 3), np.uint8)), tmp_path / "1.jpg")
+    note = b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta><rdf:Description tiff:Orientation='6'/>".replace(b"'", b'"')
+    data = (tmp_path / "1.jpg").read_bytes()
+    segment = b"\xff\xe1" + (len(note) + 2).to_bytes(2, "big") + note
+    (tmp_path / "1.jpg").write_bytes(data[:2] + segment + data[2:])
+    assert images.header(tmp_path / "1.jpg").size == (30, 20)
+    assert sources.read(str(tmp_path / "1.jpg")).shape == (30, 20, 3)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value_range", "expected"),
+    [
+        ("uint8", (0, 256), [0, 128, 255]),
+        ("uint16", (0, 65536), [0, 32768, 65535]),
+        ("int16", (-40000, 40000), [-32768, 0, 32767]),
+        ("int32", (-(2**31), 2**31), [-(2**31), 0, 2**31 - 1]),
+        ("uint32", (0, 2**32), [0, 2**31, 2**32 - 1]),
+    ],
+)
+def test_a_value_range_beyond_the_type_is_written_without_a_wrap(dtype, value_range, expected):
+    encoding = Encoding(channels=1, dtype=dtype, value_range=value_range)
+    values = np.array([[[-1.0], [0.0], [1.0]]], np.float32)
+    assert encode.to_image(values, encoding).numpy().ravel().tolist() == expected
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_each_half_of_side_by_side_images_has_its_own_value_range(tmp_path, photo, dtype):
+    for number in range(3):
+        masks = labels_of([0, 1], number)
+        save(np.concatenate([photo(number)[..., 0], masks], axis=1).astype(dtype), tmp_path / f"{number}.npy")
+    ranges = {"A": (0, 255), "B": (0, 1)}
+    splits = open_dataset(str(tmp_path), preprocessing=PLAIN, value_range=ranges)
+    assert [side.value_range for side in splits["train"].sides] == [(0, 255), (0, 1)]
+    for side, high, truth in (
+        ("input", 255, lambda n: photo(n)[..., 0]),
+        ("target", 1, lambda n: labels_of([0, 1], n)),
+    ):
+        batches = build.evaluation_batches(splits["train"], PLAIN)
+        for batch in batches:
+            values = (batch[side].numpy()[0, ..., 0] + 1) / 2 * high
+            np.testing.assert_allclose(values, truth(int(batch["name"].numpy()[0])), atol=1e-4)
+
+
+def test_a_value_range_that_no_side_takes_is_refused(folders):
+    root = folders(lambda n: labels_of([0, 1], n).astype(np.uint8))
+    with pytest.raises(DatasetError, match=r"8-bit.*A=0:1"):
+        open_dataset(str(root), preprocessing=PLAIN, value_range={"*": (0, 1)})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+def test_alpha_beside_scientific_values_is_a_channel(folders, dtype):
+    def make(number):
+        return np.random.default_rng(number).integers(-5, 6, (SIZE, SIZE, 4)).astype(dtype)
+
+    root = folders(lambda _: np.zeros((SIZE, SIZE), np.uint8))
+    for number in range(12):
+        (root / "A" / f"{number}.png").unlink()
+        tifffile.imwrite(root / "A" / f"{number}.tif", make(number), photometric="rgb", extrasamples=["unassalpha"])
+    splits = open_dataset(str(root), preprocessing=PLAIN, value_range={"A": (-5, 5)})
+    assert faults_of(splits["train"]) == []
+    for name, values in seen(splits).items():
+        np.testing.assert_allclose(values * 5, make(int(name)), atol=1e-5)
+
+
+def test_arrays_with_channels_first_are_refused_by_what_they_are(folders, photo):
+    root = folders(lambda number: np.moveaxis(photo(number), -1, 0).copy(), ending=".npy")
+    for number in range(12):
+        save(np.moveaxis(photo(number), -1, 0).copy(), root / "B" / f"{number}.npy")
+        (root / "B" / f"{number}.png").unlink()
+    reasons = {fault.reason for fault in faults_of(open_dataset(str(root))["train"])}
+    assert len(reasons) == 1
+    assert "(3, 64, 64)" in reasons.pop()
+
+
+@pytest.mark.parametrize(("values", "suggestion"), [([np.nan, 2, np.inf, 7], "A=2:7"), ([3, 3, 3, 3], "A=3:4")])
+def test_the_suggested_value_range_can_be_used(folders, values, suggestion):
+    root = folders(lambda _: np.array(values, np.float32).reshape(2, 2), ending=".npy")
+    with pytest.raises(DatasetError, match=f"such as {suggestion};"):
+        open_dataset(str(root), preprocessing=PLAIN)
+
+
+def test_one_hot_of_files_that_cannot_be_read_says_so(folders):
+    root = folders(lambda number: labels_of([0, 1], number), ending=".npy")  # int64
+    with pytest.raises(DatasetError, match=r"side A: none of its images can be read \(.*int64"):
+        open_dataset(str(root), preprocessing=ONE_HOT)
+
+
+def test_a_link_to_a_folder_above_is_not_followed_for_ever(folders, photo):
+    root = folders(photo)
+    (root / "A" / "again").symlink_to(root / "A")
+    splits = open_dataset(str(root), preprocessing=PLAIN)
+    assert sum(len(source.names) for source in splits.values()) == 12
+    assert faults_of(splits["train"]) == []
+
+
+def test_a_link_to_nothing_and_a_file_that_vanished_are_named(folders, photo):
+    root = folders(photo)
+    splits = open_dataset(str(root), preprocessing=PLAIN)
+    name = splits["train"].names[0]
+    (root / "A" / f"{name}.png").unlink()
+    assert originals_of(splits["train"])[0][0].size == 0
+    (root / "A" / f"{name}.png").symlink_to(root / "nowhere")
+    for opened in (splits, open_dataset(str(root), preprocessing=PLAIN)):
+        (fault,) = faults_of(opened["train"])
+        assert (fault.path, fault.reason) == (root / "A" / f"{name}.png", "No such file or directory")
+
+
+def test_folders_and_images_beside_the_pairs_are_named(tmp_path, photo):
+    for number in range(3):
+        for name in ("trainA", "trainB", "valA"):
+            save(photo(number), tmp_path / name / f"{number}.png")
+    save(photo(9), tmp_path / "9.png")
+    notes = open_dataset(str(tmp_path), preprocessing=PLAIN).notes
+    assert any("valA" in note and "isn't used" in note for note in notes)
+    assert any("1 image" in note and "isn't used" in note for note in notes)
+
+
+def test_one_missing_partner_among_names_that_end_in_their_side_is_a_fault(tmp_path, photo):
+    for number in range(3):
+        for side in "AB":
+            save(photo(number), tmp_path / f"x{number}_{side}.png")
+    save(photo(3), tmp_path / "x3_A.png")
+    splits = open_dataset(str(tmp_path), preprocessing=PLAIN)
+    assert sorted(name for source in splits.values() for name in source.names) == ["x0", "x1", "x2"]
+    (fault,) = faults_of(splits["train"])
+    assert fault.path == tmp_path / "x3_A.png"
+
+
+def test_a_folder_around_the_pairs_is_named(tmp_path, photo):
+    save(photo(1), tmp_path / "data" / "A" / "1.png")
+    save(photo(1), tmp_path / "data" / "B" / "1.png")
+    with pytest.raises(DatasetError, match=r"holds no images of its own, only in data/"):
+        open_dataset(str(tmp_path), preprocessing=PLAIN)
+
+
+def test_2_label_maps_in_one_half_are_noted(tmp_path, photo):
+    for number in range(3):
+        masks = labels_of([0, 1], number)
+        save(np.concatenate([photo(number)[..., 0], masks], axis=1).astype(np.uint8), tmp_path / f"{number}.png")
+    notes = open_dataset(str(tmp_path), preprocessing=PLAIN).notes
+    assert any(note.startswith("The values of B are 0 and 1 only") and "B=0:1" in note for note in notes)
+    for number in range(3):
+        halves = [photo(number)[..., 0], labels_of([0, 90, 255], number)]
+        save(np.concatenate(halves, axis=1).astype(np.uint8), tmp_path / f"{number}.png")
+    notes = open_dataset(str(tmp_path), preprocessing=PLAIN).notes
+    assert any(note.startswith("B looks like label maps (3 values)") for note in notes)

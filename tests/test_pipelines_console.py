@@ -1,3 +1,5 @@
+import dataclasses
+import logging
 import os
 import subprocess
 import sys
@@ -5,6 +7,7 @@ import sys
 import pytest
 
 from pipelines import console
+from tfpix2pix.config import DataConfig
 
 
 @pytest.mark.parametrize(("text", "size"), [("256", (256, 256)), ("256x512", (256, 512)), (" 4x8 ", (4, 8))])
@@ -25,6 +28,7 @@ def test_bad_sizes_are_refused(text):
         ("", {}),
         ("-1000:3000", {"*": (-1000, 3000)}),
         ("A=-0.5:1.5e3", {"A": (-0.5, 1500)}),
+        ("-.5:1.", {"*": (-0.5, 1)}),
         ("A=-1000:3000, B=0:255", {"A": (-1000, 3000), "B": (0, 255)}),
         ("B=0:1,0:4095", {"B": (0, 1), "*": (0, 4095)}),
     ],
@@ -51,10 +55,22 @@ def test_every_parameter_is_a_flag_of_inspect():
     from pipelines import inspect
 
     flags, _ = inspect.parse(["--dataset=synthetic"])
-    assert set(console._PARAMETERS) <= vars(flags).keys()
+    assert set(console._PARAMETERS) - {"cache_gib"} <= vars(flags).keys()
+
+
+def test_every_choice_of_training_is_known():
+    assert set(console._PARAMETERS) - {"seed"} <= {field.name for field in dataclasses.fields(DataConfig)}
+
+
+def test_what_the_packages_log_is_shown_as_notes_once(capsys):
+    console.begin("tfpix2pix")
+    console.begin("tfpix2pix")
+    logging.getLogger("pipelines.layout").warning("%s of `exclude`", 3)
+    logging.getLogger("tfpix2pix.train").info("Waiting.")
+    assert capsys.readouterr().err == "note: 3 of --exclude\nnote: Waiting.\n"
 
 
 def test_any_name_can_be_printed():
-    code = "import os; from pipelines import console; console.accept_any_name(); print(os.fsdecode(b'\\xff'))"
+    code = "import os; from pipelines import console; console.begin(); print(os.fsdecode(b'\\xff'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=os.curdir)
     assert done.stdout == b"\\udcff\n"

@@ -5,15 +5,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import DatasetError, Preprocessing, open_dataset
+from pipelines import DatasetError, Preprocessing, build, open_dataset
 from pipelines import cache as cached
 from pipelines.datasets import photos
-from pipelines.spec import RGB, faults_of, originals_of
+from pipelines.spec import RGB, Fault, faults_of, originals_of
 
 HOW = Preprocessing(64, 64)
 SIZE = HOW.enlarged  # 72x72: with room for the jitter
 
 
+SMALL = 20
 SMALL_ONES = [("jpg", (60, 60)), ("png", (90, 60)), ("jpg", (72, 300)), ("bmp", (10, 10))]
 
 
@@ -206,3 +207,24 @@ def test_edges_lie_beside_their_photos(folder, cache, monkeypatch):
     assert len(before) == 12
     load(folder, "edges")
     assert {file: file.stat().st_ino for file in cache.rglob("*.png")} == before
+
+
+def test_small_photos_of_16_bits_are_read_as_large_ones_are(tmp_path, rng):
+    for number in range(3):
+        image = rng.integers(0, 65536, (SMALL, SMALL), dtype=np.uint16)
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    splits = open_dataset(str(tmp_path), task="inpainting", preprocessing=Preprocessing(SMALL, SMALL, jitter=0))
+    assert [faults_of(source) for source in splits.values()] == [[], []]
+    batches = build.evaluation_batches(splits["train"], Preprocessing(SMALL, SMALL, jitter=0))
+    for batch in batches:
+        own = np.asarray(Image.open(tmp_path / f"{batch['name'].numpy()[0].decode()}.png")) >> 8
+        np.testing.assert_allclose((batch["target"].numpy()[0, ..., 0] + 1) * 127.5, own, atol=1e-4)
+
+
+def test_nobody_is_told_to_delete_a_small_photo_of_their_own(tmp_path, rng):
+    for number in range(4):
+        Image.fromarray(rng.integers(0, 256, (SMALL, SMALL, 3), dtype=np.uint8)).save(tmp_path / f"{number}.png")
+    (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:-200])
+    splits = open_dataset(str(tmp_path), task="inpainting")
+    faults = [fault for source in splits.values() for fault in faults_of(source)]
+    assert faults == [Fault(tmp_path / "1.png", "corrupt or cut off")]

@@ -324,18 +324,22 @@ def test_the_verb_says_how_to_train_on_what_was_made_for_a_size(tmp_path, write_
     words = "--task=inpainting --image-size=32x32 --jitter=0 --resize=crop"
     assert capsys.readouterr().out.endswith(f"Next: python -m tfpix2pix.train --dataset={result} {words}\n")
     assert prepare_tfds.main([f"--dataset={tmp_path / 'photos'}", "--jitter=-1"]) == 2
-    assert "`jitter` must be from 0" in capsys.readouterr().err
+    assert "--jitter must be from 0" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("text", "value_range"), [("-1000:3000", ("*", (-1000, 3000))), ("B=0:0.5", ("B", (0, 0.5)))])
-def test_value_ranges(text, value_range):
-    assert prepare_tfds._value_range(text) == value_range
-
-
-@pytest.mark.parametrize("text", ["3:1", "C=0:1", "5", "a:b", "1:2:3"])
-def test_value_ranges_that_are_none(text):
-    with pytest.raises(ValueError, match=r".*"):
-        prepare_tfds._value_range(text)
+def test_value_ranges_are_written_as_for_training(tmp_path, capsys):
+    for side in "AB":
+        (tmp_path / "own" / side).mkdir(parents=True)
+        for number in range(2):
+            np.save(tmp_path / "own" / side / f"{number}.npy", np.full((8, 8), number, np.int16))
+    arguments = [f"--dataset={tmp_path / 'own'}", f"--output={tmp_path / 'out'}"]
+    assert prepare_tfds.main(arguments) == 2
+    assert "by --value-range, such as A=" in capsys.readouterr().err
+    assert prepare_tfds.main([*arguments, "--value-range=A=0:5,B=-1:.5"]) == 0
+    sides = open_dataset(str(tmp_path / "out" / "pix2pix" / "own" / str(Pix2pix.VERSION)))["train"].sides
+    assert [side.value_range for side in sides] == [(0, 5), (-1, 0.5)]
+    assert prepare_tfds.main([*arguments, "--value-range=5:1"]) == 2
+    assert "LOW:HIGH" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes exist on Linux")
@@ -348,17 +352,6 @@ def test_names_that_are_not_utf8_are_kept(tmp_path):
     records = open_dataset(str(prepare_tfds.prepare(config, tmp_path / "out")))["train"]
     assert records.names == source.names
     assert records.originals() == source.originals()
-
-
-@pytest.mark.parametrize(("text", "size"), [("256", (256, 256)), ("256x512", (256, 512))])
-def test_sizes(text, size):
-    assert prepare_tfds._size(text) == size
-
-
-@pytest.mark.parametrize("text", ["0", "a", "1x2x3", "", "-4"])
-def test_sizes_that_are_none(text):
-    with pytest.raises(ValueError, match=r".*"):
-        prepare_tfds._size(text)
 
 
 def test_names_of_configurations(tmp_path):

@@ -66,7 +66,7 @@ def test_a_damaged_newest_is_reported_and_the_one_before_is_used(tmp_path, damag
     assert step == 10
     np.testing.assert_array_equal(target["a/kernel"], np.full((3, 4), 1.0))
     assert len(damaged) == 1
-    assert "step_00000020.npz is damaged" in damaged[0]
+    assert "step_00000020.npz is corrupt" in damaged[0]
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -128,10 +128,10 @@ def npy(values):
         ("step.json", b"-1", "its step is -1"),
         ("step.json", b"[" * 100_000, "recursion"),
         ("a/kernel.npy", npy(np.array([Payload()], object)), "Object arrays cannot be loaded"),
-        ("a/kernel.npy", npy(np.ones((3, 4), np.float32)).replace(b"(3, 4)", b"(9**9,)"), "is damaged"),
+        ("a/kernel.npy", npy(np.ones((3, 4), np.float32)).replace(b"(3, 4)", b"(9**9,)"), "is corrupt"),
         ("a/kernel.npy", npy(np.ones((3, 4), np.float32)).replace(b"(3, 4), ", b"(3, 49), "), "cut off"),
         ("a/kernel.npy", b"\x93NUMPY\x03\0", "another format"),
-        ("a/kernel.npy", npy(np.ones((3, 4), np.float32))[:-1], "is cut off|is damaged"),
+        ("a/kernel.npy", npy(np.ones((3, 4), np.float32))[:-1], "is cut off|is corrupt"),
         ("a/kernel.npy", npy(np.ones((3, 4))), "belongs to another network"),
         ("a/kernel.npy", npy(np.full((3, 4), "x")), "belongs to another network"),
         ("a/kernel.npy", npy(np.ones((3, 4), "<M8[s]")), "belongs to another network"),

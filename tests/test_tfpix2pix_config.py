@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.console import format_size, parse_size, parse_value_range
 from tfpix2pix import recipes
 from tfpix2pix.config import (
     ConfigError,
@@ -16,7 +17,6 @@ from tfpix2pix.config import (
     TrainConfig,
     differences,
 )
-from tfpix2pix.flags import format_size, parse_ranges, parse_size
 from tfpix2pix.recipes import recipe
 
 
@@ -171,7 +171,7 @@ def test_bad_sizes_are_refused(text):
     ],
 )
 def test_value_ranges(text, ranges):
-    assert parse_ranges(text) == ranges
+    assert parse_value_range(text) == ranges
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_value_ranges(text, ranges):
 )
 def test_bad_value_ranges_are_refused(text):
     with pytest.raises(ValueError, match="LOW:HIGH"):
-        parse_ranges(text)
+        parse_value_range(text)
 
 
 def test_a_run_may_find_its_data_elsewhere():

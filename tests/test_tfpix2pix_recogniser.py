@@ -114,7 +114,7 @@ def test_data_without_labels_are_refused(pairs, pairs_folder, tmp_path, capsys):
     assert "label map" in capsys.readouterr().err
     both = tmp_path / "both"
     for side in ("A", "B"):
-        shutil.copytree(pairs / "A", both / side)
+        shutil.copytree(pairs / "train" / "A", both / side)
     assert recogniser.main(flags(both, tmp_path / "out", "--steps=1")) == 2
     assert "both of the sides" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

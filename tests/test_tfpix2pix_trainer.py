@@ -118,7 +118,7 @@ def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_is_used(pairs, w
     newest.write_bytes(newest.read_bytes()[:1000])
     capsys.readouterr()
     tfpix2pix.fit(dataclasses.replace(config, run=dataclasses.replace(config.run, steps=45)))
-    assert f"{newest} is damaged" in capsys.readouterr().err
+    assert f"{newest} is corrupt" in capsys.readouterr().err
     assert_same_run(run, whole)
 
 

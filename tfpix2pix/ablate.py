@@ -1,7 +1,7 @@
 """Trains and scores every row of a table of the paper: `python -m tfpix2pix.ablate --table=losses --output=DIR`.
 
 The tables are `losses` (1; 6 for photo -> labels), `generator` (2) and `patch` (3). Runs that tables share are trained
-once; a stopped command goes on where it was.
+once; a stopped command resumes where it was.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from pipelines import DatasetError
+from pipelines import DatasetError, console
 from pipelines.cache import write_atomically
-from pipelines.console import quieten_tensorflow
-from tfpix2pix import console
+from pipelines.console import format_size, quieten_tensorflow
 from tfpix2pix.ablation.tables import TABLES, Variant, folder_name
 from tfpix2pix.config import (
     ConfigError,
@@ -31,7 +30,6 @@ from tfpix2pix.config import (
     RunConfig,
     TrainConfig,
 )
-from tfpix2pix.flags import format_size
 from tfpix2pix.run import Run
 from tfpix2pix.train import prepare_tensorflow, recipe_of
 
@@ -184,7 +182,7 @@ def _about(config: AblateConfig, result: Result, command: str) -> dict[str, str]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, trains, scores, and prints the table; returns the exit status."""
-    console.begin()
+    console.begin("tfpix2pix")
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         recipe = recipe_of(arguments)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.catalog import licence
+from pipelines.console import format_size
 from pipelines.inspection.page import printable
 from pipelines.spec import Encoding
 from tfpix2pix import __version__, lite
 from tfpix2pix.config import TrainConfig
-from tfpix2pix.flags import format_size
 from tfpix2pix.run import Run, read_history
 
 _KINDS = {

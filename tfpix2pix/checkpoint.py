@@ -1,7 +1,7 @@
 """What a run saves and how it comes back: one file a checkpoint, whole or not there, checked when it is read.
 
 A checkpoint is a zip archive of `.npy` arrays, one a variable under its own name, and the step; numpy's `np.load`
-opens it. The archive's CRC-32 of each array tells a damaged one.
+opens it. The archive's CRC-32 of each array tells a corrupt one.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def save(folder: Path, variables: Mapping[str, tf.Variable], step: int) -> Path:
     except OSError as error:
         kept = _newest_first(folder)
         raise CheckpointError(
-            f"{path} can't be written: {error.strerror or error}. Make room, or mend that; the same command then "
-            + (f"goes on from {kept[0].name}, which is kept." if kept else "starts anew: there is no checkpoint yet.")
+            f"{path} can't be written: {error.strerror or error}. Make room, or fix that; the same command then "
+            + (f"resumes from {kept[0].name}, which is kept." if kept else "starts again: there is no checkpoint yet.")
         ) from error
     for old in _newest_first(folder)[KEEP:]:
         old.unlink(missing_ok=True)
@@ -74,28 +74,28 @@ def restore(folder: Path, variables: Mapping[str, tf.Variable]) -> tuple[int, li
     Nothing is assigned before the whole file has been read and found sound.
 
     Returns:
-        The step, 0 if there is no checkpoint, and one line for each damaged checkpoint that was passed over.
+        The step, 0 if there is no checkpoint, and one line for each corrupt checkpoint that was passed over.
 
     Raises:
         CheckpointError: if there are checkpoints but none is sound, or one belongs to another network.
     """
-    damaged: list[str] = []
+    corrupt: list[str] = []
     for path in _newest_first(folder):
         try:
             step, values = _read(path)
         except Exception as error:  # the readers of zips and of arrays raise anything on broken files
-            damaged.append(f"{path} is damaged ({error})")
+            corrupt.append(f"{path} is corrupt ({error})")
             continue
         _check(path, values, variables)
         for name, variable in variables.items():
             variable.assign(values[name])
-        return step, damaged
-    if damaged:
+        return step, corrupt
+    if corrupt:
         raise CheckpointError(
-            "No checkpoint of this run can be read:\n  " + "\n  ".join(damaged) + "\n"
+            "No checkpoint of this run can be read:\n  " + "\n  ".join(corrupt) + "\n"
             f"Delete {folder} to start the run from its first step."
         )
-    return 0, damaged
+    return 0, corrupt
 
 
 def _read(path: Path) -> tuple[int, dict[str, npt.NDArray[np.generic]]]:
@@ -122,7 +122,7 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArra
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
         if math.prod(shape) * dtype.itemsize > member.file_size:  # numpy would ask for that memory first
             raise ValueError(f"{member.filename} is cut off")
-    with archive.open(member) as file:  # anew: after a seek newer Pythons don't look at the CRC
+    with archive.open(member) as file:  # again: after a seek newer Pythons don't look at the CRC
         return np.lib.format.read_array(file, allow_pickle=False)
 
 

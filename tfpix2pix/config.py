@@ -14,7 +14,8 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import tyro
 
-from tfpix2pix.flags import Size, flag, format_size, parse_ranges
+from pipelines.console import format_size, parse_value_range
+from tfpix2pix.flags import Size, flag
 
 DEFAULT_DATASET = "synthetic"
 
@@ -88,7 +89,7 @@ class DataConfig(_Checked):
         if min(self.image_size) < 4:
             raise ConfigError(f"--image-size must be at least 4, not {format_size(self.image_size)}.")
         try:
-            parse_ranges(self.value_range)
+            parse_value_range(self.value_range)
         except ValueError as error:
             raise ConfigError(f"--value-range: {error}.") from error
         if self.task in ("colorization", "inpainting") and self.direction == "BtoA":

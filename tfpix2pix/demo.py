@@ -15,7 +15,7 @@ from pathlib import Path
 
 import tyro
 
-from tfpix2pix import console
+from pipelines import console
 from tfpix2pix.config import ConfigError
 
 
@@ -113,7 +113,7 @@ def demo(config: DemoConfig) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags and serves the page; returns the exit status."""
-    console.begin()
+    console.begin("tfpix2pix")
     try:
         demo(tyro.cli(DemoConfig, prog="python -m tfpix2pix.demo", description=__doc__, args=arguments))
     except ConfigError as error:

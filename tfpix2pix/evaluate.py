@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from pipelines import DatasetError
+from pipelines import DatasetError, console
 from pipelines.catalog import check_name
 from pipelines.console import quieten_tensorflow
-from tfpix2pix import console
 from tfpix2pix.config import ConfigError, DataConfig, TrainConfig
 from tfpix2pix.evaluation import files, remarks
 from tfpix2pix.evaluation.result import Figure, Result
@@ -71,7 +70,7 @@ class EvaluateConfig:
     protocol: Literal["deterministic", "paper"] = "deterministic"
     """Without noise, or as the paper has it: dropout on, batch normalisation by the picture's own statistics."""
     noise_seed: int = 0
-    """Of the noise that --protocol=paper draws, anew for each picture."""
+    """Of the noise that --protocol=paper draws, another for each image."""
     recogniser: Path | None = None
     """For labels -> photo: what `python -m tfpix2pix.metrics.recogniser` trained, a SavedModel, or FCN-8s."""
     features: Literal["auto", "none", "vgg16_hed_conv5", "inceptionv3_keras", "inception2015"] = "auto"
@@ -264,7 +263,7 @@ def _next_step(config: EvaluateConfig, result: Result) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, scores, and prints the table; returns the exit status."""
-    console.begin()
+    console.begin("tfpix2pix")
     try:
         config = tyro.cli(EvaluateConfig, prog="python -m tfpix2pix.evaluate", description=__doc__, args=arguments)
         if config.dataset is not None:

@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import tyro
 
-from pipelines import DatasetError
-from pipelines.console import quieten_tensorflow
-from tfpix2pix import console
+from pipelines import DatasetError, console
+from pipelines.console import parse_size, quieten_tensorflow
 from tfpix2pix.config import ConfigError
-from tfpix2pix.flags import parse_size
 
 if TYPE_CHECKING:
     import keras
@@ -240,7 +238,7 @@ def _size(text: str) -> tuple[int, int]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, exports, and says where everything lies; returns the exit status."""
-    console.begin()
+    console.begin("tfpix2pix")
     try:
         config = tyro.cli(ExportConfig, prog="python -m tfpix2pix.export", description=__doc__, args=arguments)
     except ConfigError as error:

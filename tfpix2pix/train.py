@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from pipelines import DatasetError, Preprocessing, Source, Splits, open_dataset
+from pipelines import DatasetError, Preprocessing, Source, Splits, console, open_dataset
 from pipelines.catalog import check_name
-from pipelines.console import quieten_tensorflow, usable_cores
+from pipelines.console import parse_value_range, quieten_tensorflow, usable_cores
 from pipelines.registry import TASKS
 from pipelines.spec import faults_of, group_faults
-from tfpix2pix import console
 from tfpix2pix.config import DEFAULT_DATASET, ConfigError, DataConfig, TrainConfig
-from tfpix2pix.flags import parse_ranges
 from tfpix2pix.recipes import recipe
 
 if TYPE_CHECKING:
@@ -146,7 +144,7 @@ def open_data(data: DataConfig) -> Splits:
         data.data_dir,
         preprocessing=preprocessing(data),
         task=data.task,
-        value_range=parse_ranges(data.value_range),
+        value_range=parse_value_range(data.value_range),
         exclude=data.exclude,
     )
 
@@ -181,7 +179,7 @@ def recipe_of(arguments: Sequence[str]) -> TrainConfig:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, trains, and says where everything lies; returns the exit status."""
-    console.begin()
+    console.begin("tfpix2pix")
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         config = tyro.cli(

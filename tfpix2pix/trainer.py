@@ -40,7 +40,7 @@ class Interrupted(Exception):
     """
 
     def __init__(self, signal_number: int, step: int) -> None:
-        super().__init__(f"stopped at step {step}; everything is saved, and the same command goes on from there")
+        super().__init__(f"stopped at step {step}; everything is saved, and the same command resumes from there")
         self.signal_number = signal_number
 
 
@@ -78,8 +78,8 @@ class Trainer:
         self.total_steps = config.run.total_steps(len(training.names), config.data.batch_size)
         self._interval = config.run.sample_interval(self.total_steps)
         self._signal = 0
-        self.step, damaged = checkpoint.restore(run.checkpoints, state.named_variables())
-        for line in damaged:
+        self.step, corrupt = checkpoint.restore(run.checkpoints, state.named_variables())
+        for line in corrupt:
             print(f"warning: {line}; the one before it is used", file=sys.stderr)
         if workers.sums(self.step) != [workers.count * self.step]:
             raise checkpoint.CheckpointError(

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from pipelines import console
 from pipelines.console import progress, quieten_tensorflow
 from pipelines.spec import Encoding
-from tfpix2pix import console
 from tfpix2pix.config import ConfigError
 from tfpix2pix.flags import Size
 
@@ -260,7 +260,7 @@ def _write(path: Path, image: npt.NDArray[Any]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, translates, and lists what could not be translated; returns the exit status."""
-    console.begin()
+    console.begin("tfpix2pix")
     try:
         config = tyro.cli(TranslateConfig, prog="python -m tfpix2pix.translate", description=__doc__, args=arguments)
         quieten_tensorflow()

@@ -23,7 +23,7 @@ from fuzzing.mutations import spoiled
 from pipelines import DatasetError, cityscapes, contents, images, sources
 from pipelines.catalog import DATASETS
 from pipelines.datasets import folder, photos
-from pipelines.spec import MAX_PIXELS, RGB, Encoding, Fault, Preprocessing
+from pipelines.spec import MAX_PIXELS, RGB, Encoding, Fault, Preprocessing, faults_of
 from tfpix2pix import checkpoint, loading, translate
 from tfpix2pix.config import ConfigError, TrainConfig
 from tfpix2pix.models import unet_generator
@@ -138,7 +138,7 @@ class Loaders:
         except DatasetError as error:
             require(str(self.source) in str(error), f"not named: {error}")
             return
-        faults = source.faults()
+        faults = faults_of(source)
         misfit = problem is not None and any(words in problem for words in _MISFITS)
         require(faults or problem is None or misfit, f"{problem}, but no fault")
         require(all(isinstance(fault, Fault) and fault.path == file for fault in faults), f"not named: {faults}")

@@ -32,9 +32,15 @@ def load(
     found, notes = layout.find(root)
     train = found["train"]
     if sides is None:
-        columns = contents.columns(train.items)
-        probed = [contents.probe(files, side, value_range or {}) for side, files in zip("AB", columns, strict=False)]
-        sides = (probed[0], probed[-1])
+        columns = contents.columns(train.items)  # one where a file holds both sides; each still has its own range
+        ranges = value_range or {}
+        sides = (contents.probe(columns[0], "A", ranges), contents.probe(columns[-1], "B", ranges))
+        if "*" in ranges and all(side.value_range is None for side in sides):
+            low, high = ranges["*"]
+            raise DatasetError(
+                f"A `value_range` without a side is for sides that aren't 8-bit, and both sides of {root} are. Name "
+                f"the side that is meant, such as A={low:g}:{high:g}."
+            )
         if train.layout == "side_by_side":
             notes += _unlike_pairs(train, root)
         if preprocessing.one_hot:

@@ -99,11 +99,12 @@ def _prepared(
     small: dict[str, Path] = {}  # photos that are read as they are
     for item in photos.items:
         try:
-            height, width = images.header(item.files[0]).size
+            header = images.header(item.files[0])
         except images.ImageError as error:
             faults.append(error.fault)
             continue
-        if detector is None and (height <= size[0] or width <= size[1]):
+        small_enough = header.size[0] <= size[0] or header.size[1] <= size[1]
+        if detector is None and small_enough and header.dtype == np.uint8:
             small[item.name] = item.files[0]
         todo.append(item)
     shrunk = [item for item in todo if item.name not in small]
@@ -123,7 +124,10 @@ def _prepared(
     kept = [item for item in todo if item.name in ready]
     originals = {item.name: (Original(os.fspath(item.files[0]), item.files[0].stat().st_size),) for item in kept}
     if detector is None:
-        return [Item(item.name, (ready[item.name],), originals[item.name]) for item in kept], faults
+        # A photo that is read as it is isn't prepared: nobody shall be told to delete it.
+        return [
+            item if item.name in small else Item(item.name, (ready[item.name],), originals[item.name]) for item in kept
+        ], faults
     jobs = [Job.of_file(ready[item.name], item.name, ".png") for item in kept]
     drawings, bad = prepare(
         jobs,
@@ -155,7 +159,7 @@ def shrink(size: tuple[int, int], photo: Path, target: Path) -> None:
         OSError: if `target` can't be written.
     """
     image = Image.fromarray(_read(photo, size))
-    scale = max(size[0] / image.height, size[1] / image.width)
+    scale = min(1.0, max(size[0] / image.height, size[1] / image.width))
     made = image.resize((round(scale * image.width), round(scale * image.height)), Image.Resampling.LANCZOS)
     made.save(target, quality=95, subsampling=0)  # PNG has neither, and passes them over
 

@@ -14,11 +14,10 @@ import tensorflow as tf
 
 from pipelines import DatasetError, Preprocessing, encode
 from pipelines.build import evaluation_batches
-from pipelines.console import progress
+from pipelines.console import format_size, progress
 from pipelines.sources import ERRORS
 from pipelines.spec import Encoding, Source, faults_of, group_faults
 from tfpix2pix.config import ConfigError, DataConfig, TrainConfig
-from tfpix2pix.flags import format_size
 from tfpix2pix.loading import Model, saved_model_of
 from tfpix2pix.metrics import segmentation
 from tfpix2pix.metrics.pictures import Pictures

@@ -17,10 +17,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipelines.cache import write_atomically
+from pipelines.console import format_size
 from pipelines.inspection.page import printable
 from tfpix2pix import pages
 from tfpix2pix.evaluation.result import Figure, Result, Score
-from tfpix2pix.flags import format_size
 from tfpix2pix.metrics.pictures import Pictures, check_pictures
 
 _PACKAGE = "tfpix2pix.evaluation"

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pipelines.console import format_size
 from pipelines.spec import Encoding
 from tfpix2pix.config import ConfigError, ObjectiveConfig, TrainConfig
 from tfpix2pix.evaluation.files import EVALUATION
 from tfpix2pix.evaluation.result import Figure, Result
-from tfpix2pix.flags import format_size
 from tfpix2pix.metrics import bootstrap
 from tfpix2pix.recipes import recipe
 from tfpix2pix.run import Run

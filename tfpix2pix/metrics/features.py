@@ -183,7 +183,7 @@ def vgg16_hed_conv5() -> FeatureNetwork:
 
 
 def _compiled(function: Callable[[tf.Tensor], tf.Tensor], size: tuple[int, int]) -> Callable[[tf.Tensor], Any]:
-    """Compiles for batches of any number, so that a smaller last batch isn't traced anew."""
+    """Compiles for batches of any number, so that a smaller last batch isn't traced again."""
     return tf.function(function, input_signature=[tf.TensorSpec((None, *size, 3), tf.float32)])
 
 

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from pipelines import DatasetError
+from pipelines import DatasetError, console
 from pipelines.catalog import check_name
-from pipelines.console import quieten_tensorflow
-from tfpix2pix import console
+from pipelines.console import format_size, quieten_tensorflow
 from tfpix2pix.config import DEFAULT_DATASET, ConfigError
-from tfpix2pix.flags import Size, format_size
+from tfpix2pix.flags import Size
 
 if TYPE_CHECKING:
     from pipelines.spec import Colour
@@ -141,7 +140,7 @@ def load_recogniser(path: Path | str) -> Recogniser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, trains, and says how good the recogniser is; returns the exit status."""
-    console.begin()
+    console.begin("tfpix2pix")
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         config = tyro.cli(

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from pipelines import console
 from pipelines.cache import write_atomically
-from tfpix2pix import console
 from tfpix2pix.config import ConfigError
 from tfpix2pix.serving.connections import Busy, Connection, GrpcConnection, RestConnection, ServerError, Unreachable
 
@@ -29,7 +29,7 @@ PAUSES = (0.5, 1.0, 2.0)  # seconds before each new try
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, translates, and lists what could not be translated; returns the exit status."""
-    console.begin()
+    console.begin("tfpix2pix")
     flags = _parser().parse_args(arguments)
     try:
         jobs, kept, failures = find(flags.input, flags.output, overwrite=flags.overwrite)

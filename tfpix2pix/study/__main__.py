@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from tfpix2pix import console
+from pipelines import console
 from tfpix2pix.config import ConfigError
 from tfpix2pix.study.build import BuildConfig, build
 from tfpix2pix.study.score import ScoreConfig, score, table
@@ -17,7 +17,7 @@ from tfpix2pix.study.score import ScoreConfig, score, table
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags and does what they say; returns the exit status."""
-    console.begin()
+    console.begin("tfpix2pix")
     given = vars(_parser().parse_args(arguments))
     verb = given.pop("verb")
     try:

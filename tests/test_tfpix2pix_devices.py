@@ -1,32 +1,10 @@
-import logging
 import os
-import subprocess
 import types
 
 import pytest
 import tensorflow as tf
 
-from tfpix2pix import console, devices
-
-
-def test_parameters_become_flags():
-    message = "`data_dir` is missing; give `one_hot`, `value_range` A=0:1, or run `python -m x`; `low` is no flag."
-    expected = "--data-dir is missing; give --one-hot, --value-range A=0:1, or run `python -m x`; `low` is no flag."
-    assert console.as_flags(message) == expected
-
-
-def test_what_the_packages_log_is_shown_as_notes_once(capsys):
-    console.begin()
-    console.begin()
-    logging.getLogger("pipelines.layout").warning("%s of `exclude`", 3)
-    logging.getLogger("tfpix2pix.train").info("Waiting.")
-    assert capsys.readouterr().err == "note: 3 of --exclude\nnote: Waiting.\n"
-
-
-def test_any_name_can_be_printed(capfd):
-    code = "import os; from tfpix2pix import console; console.begin(); print(os.fsdecode(b'\\xff'))"
-    done = subprocess.run([os.sys.executable, "-c", code], capture_output=True, check=True)
-    assert done.stdout == b"\\udcff\n"
+from tfpix2pix import devices
 
 
 @pytest.fixture
