@@ -153,7 +153,7 @@ def _header(data: BinaryIO) -> Header:
         size = (file.width, file.height) if turned else (file.height, file.width)
         deep = file.mode.startswith("I") or _is_deep_png(data, file)
         dtype = np.dtype(np.uint16 if deep else np.uint8)
-        lossless = file.format in ("PNG", "GIF", "BMP", "TIFF") or (file.format == "WEBP" and b"VP8L" in _head(data))
+        lossless = file.format in ("PNG", "GIF", "BMP", "TIFF") or (file.format == "WEBP" and _is_lossless_webp(data))
         return Header(size, turned, 1 if file.mode in _GREY_MODES else 3, dtype, lossless)
 
 
@@ -226,6 +226,14 @@ def _opaque(image: Image.Image) -> Array:
         return opaque[..., :1] if grey else opaque
     values = np.asarray(image.convert("L" if grey else "RGB"))
     return values[..., np.newaxis] if values.ndim == 2 else values
+
+
+def _is_lossless_webp(data: BinaryIO) -> bool:
+    data.seek(12)
+    while (chunk := data.read(8))[:4] not in (b"VP8L", b"VP8 ", b""):  # a colour profile may stand before them
+        length = int.from_bytes(chunk[4:], "little")
+        data.seek(length + length % 2, 1)
+    return chunk[:4] == b"VP8L"
 
 
 def _is_deep_png(data: BinaryIO, file: Image.Image) -> bool:

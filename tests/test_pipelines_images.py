@@ -385,3 +385,11 @@ def test_reading_a_jpeg_reduced_is_never_smaller_than_twice_what_is_needed(tmp_p
     Image.fromarray(STEPS).resize((1600, 1200)).save(file)
     assert images.read(file, reduce_to=(100, 100)).shape == (300, 400, 3)
     assert images.read(file, reduce_to=(900, 900)).shape == (1200, 1600, 3)
+
+
+def test_a_lossless_webp_is_known_behind_its_colour_profile(tmp_path, rng):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    for lossless in (True, False):
+        image.save(tmp_path / "1.webp", lossless=lossless, icc_profile=profile)
+        assert images.header(tmp_path / "1.webp").lossless == lossless

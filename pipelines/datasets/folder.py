@@ -70,6 +70,5 @@ def _unlike_pairs(train: Found, root: Path) -> list[str]:
             f"No image of {root} looks like a pair side by side: {said}. For photos without pairs give a `task`; pairs "
             f"must be {layout.LAYOUTS}"
         )
-    return [
-        f"{said}, as are {len(odd) - 1} more of {len(shapes)} images looked at; for photos without pairs give a `task`."
-    ]
+    others = f", as are {len(odd) - 1} more of {len(shapes)} images looked at" if len(odd) > 1 else ""
+    return [f"{said}{others}; for photos without pairs give a `task`."]
