@@ -83,7 +83,8 @@ def split_places(root: Path) -> tuple[dict[str, _Place], list[str]]:
         both = [split for split in SPLITS if split in in_a and split in in_b]
         if not both:
             raise DatasetError(f"{side_a} and {side_b} have no split in common. The folder must hold {LAYOUTS}")
-        notes = [f"{path} has no counterpart and isn't used." for split, path in _others(in_a, in_b)]
+        others = [path for split, path in (*in_a.items(), *in_b.items()) if split not in both]
+        notes = [f"{path} has no counterpart and isn't used." for path in others]
         return {split: (in_a[split], in_b[split]) for split in both}, notes
     sides: dict[str, dict[str, Path]] = {}
     for name, path in folders.items():
@@ -125,7 +126,7 @@ def with_validation(found: dict[str, Found], notes: list[str]) -> dict[str, Foun
         )
     rest = [item for item in train.items if item.name not in held_out] or train.items
     val = [item for item in train.items if item.name in held_out]
-    found = {"train": Found(rest, train.layout, train.faults), "val": Found(val, train.layout), **_without_train(found)}
+    found = {**found, "train": Found(rest, train.layout, train.faults), "val": Found(val, train.layout)}
     return {split: found[split] for split in SPLITS if split in found}
 
 
@@ -141,14 +142,6 @@ def held_out_names(names: Sequence[str]) -> set[str]:
 def _lot(name: str) -> float:
     digest = hashlib.sha256(unicodedata.normalize("NFC", name).encode(errors="surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
-
-
-def _without_train(found: dict[str, Found]) -> dict[str, Found]:
-    return {split: pairs for split, pairs in found.items() if split != "train"}
-
-
-def _others(one: dict[str, Path], other: dict[str, Path]) -> list[tuple[str, Path]]:
-    return [item for item in [*one.items(), *other.items()] if not (item[0] in one and item[0] in other)]
 
 
 def visible_folders(folder: Path) -> list[Path]:
