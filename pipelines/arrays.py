@@ -23,7 +23,7 @@ _HAS_CODECS = importlib.util.find_spec("imagecodecs") is not None
 _UNPACKERS: dict[int, Any] = {8: zlib.decompressobj, 32946: zlib.decompressobj, 34925: lzma.LZMADecompressor}
 _MINISWHITE, _MINISBLACK, _RGB = 0, 1, 2  # photometric interpretations that need no conversion of colours
 # Types that hold others' values exactly, or, of float64, as well as a network can tell them apart.
-_STORED_AS = {"bool": "uint8", "int8": "int16", "float16": "float32", "float64": "float32"}
+_STORED_AS = {"bool": "uint8", "int8": "int16", "int64": "int32", "float16": "float32", "float64": "float32"}
 _DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", *_STORED_AS)
 
 
@@ -66,6 +66,8 @@ def read(file: BinaryIO) -> Array | None:
         file.seek(0)
         image = np.load(file, allow_pickle=False)
         image = image if image.ndim == 3 else image[..., np.newaxis]
+        if image.dtype == np.int64 and not -(2**31) <= image.min() <= image.max() < 2**31:
+            raise ValueError("integers of more than 32 bits")
         return image.astype(np.uint8) * 255 if image.dtype == bool else image.astype(_stored(image.dtype), copy=False)
     return _read_tiff(file)
 
@@ -132,6 +134,8 @@ def _tiff_page(data: BinaryIO) -> tuple[Any, str, tuple[int, ...]]:
         _check(shape, dtype)
         if photometric not in (_MINISWHITE, _MINISBLACK, _RGB) and dtype == np.uint8 and bits <= 8:
             return None, axes, shape
+        if photometric not in (_MINISWHITE, _MINISBLACK, _RGB):
+            raise ValueError(f"{tifffile.PHOTOMETRIC(photometric).name} of {bits} bits a channel; convert it to RGB")
         parts, stored = math.prod(page.chunked), sum(page.databytecounts)
         lacks_parts = not page.is_contiguous and len(page.databytecounts) < parts
         axes, shape = _one_image(file, page)

@@ -23,6 +23,7 @@ _LOOKED_INTO = 64  # files, evenly spread, whose headers stand for all
 _DECODED = 8  # files, evenly spread, whose values stand for all
 _STRAY = 1e-3  # of all pixels; fewer of a value come from soft edges
 _DRAWING = 0.9  # of all pixels; where more are white, the image is a line drawing and no label map
+_UINT16 = (0.0, 65535.0)
 Values = Counter[Colour]
 
 
@@ -45,7 +46,7 @@ def size_of(file: Path) -> tuple[int, int] | None:
         return None
 
 
-def probe(files: Sequence[Path], side: str, ranges: Mapping[str, Range] = {}) -> Encoding:
+def probe(files: Sequence[Path], side: str, ranges: Mapping[str, Range], one_hot: bool = False) -> Encoding:
     """Returns what images hold, judged by the headers of some: the most channels and bits that any of them has.
 
     A file that can't be read is passed over; `faults` of a source names it.
@@ -54,6 +55,7 @@ def probe(files: Sequence[Path], side: str, ranges: Mapping[str, Range] = {}) ->
         files: the images of one side.
         side: `"A"` or `"B"`, for messages.
         ranges: declared ones, by side; `"*"` is that of every side that isn't 8-bit.
+        one_hot: whether label maps are looked for; NumPy writes their indices in 64 bits, and 16 hold them.
 
     Raises:
         DatasetError: if their values have no natural range and none is declared.
@@ -72,6 +74,8 @@ def probe(files: Sequence[Path], side: str, ranges: Mapping[str, Range] = {}) ->
     value_range = ranges.get(side, None if dtype == np.uint8 else ranges.get("*"))
     if value_range is None and dtype.name not in ("uint8", "uint16"):
         low, high = _observed(files)
+        if one_hot and dtype.kind in "iu" and low >= 0 and high <= _UINT16[1]:
+            return Encoding(channels=channels, dtype="uint16", value_range=_UINT16)
         usable = f"{side}={low:g}:{high if high > low else low + 1:g}"
         raise DatasetError(
             f"Side {side} holds {dtype} values, from {low:g} to {high:g} in the files looked at ({files[0]}, ...). Say "
@@ -146,7 +150,7 @@ def _palette_notes(found: Mapping[str, Found], place: int, side: Encoding, value
 
 def _values(pairs: Found, place: int, side: Encoding) -> tuple[Values, str]:
     """Counts the values of one side's images; or says why they are no label maps."""
-    if side.dtype not in ("uint8", "uint16") or side.channels not in (1, 3) or side.value_range is not None:
+    if side.dtype not in ("uint8", "uint16") or side.channels not in (1, 3):
         return Counter(), f"it holds {side.channels} channels of {side.dtype}"
     files = [item.files[min(place, len(item.files) - 1)] for item in pairs.items]
     for file in spread(files):

@@ -161,14 +161,14 @@ def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
             continue
         if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir():  # a link to nothing becomes a fault
             found.append(Path(entry.path))
-        elif recursive and entry.is_dir() and not _leads_back(entry):
+        # A link to a folder above would lead round and round.
+        elif (
+            recursive
+            and entry.is_dir()
+            and not (entry.is_symlink() and folder.resolve().is_relative_to(os.path.realpath(entry.path)))
+        ):
             found += list_images(Path(entry.path), recursive=True)
     return found
-
-
-def _leads_back(entry: os.DirEntry[str]) -> bool:
-    """Tells whether this is a link to a folder that it lies in itself."""
-    return entry.is_symlink() and Path(entry.path).resolve() in Path(entry.path).parent.resolve().joinpath("x").parents
 
 
 def other_kinds(folder: Path, *, of_images: bool = False) -> str:

@@ -110,13 +110,14 @@ def _without(splits: Splits, exclude: Path, root: Path) -> Splits:
         pairs = originals_of(source)
         rest = [i for i, originals in enumerate(pairs) if not any(is_excluded(file.path) for file in originals)]
         if not rest and pairs:
-            raise DatasetError(f"{exclude} leaves nothing of the split {split}.")
+            raise DatasetError(f"{exclude} leaves nothing of the split {split}. Move those files elsewhere instead.")
         faults = [fault for fault in getattr(source, "found_faults", ()) if not is_excluded(fault.path)]
         kept[split] = source.subset(rest, faults) if pairs else source  # type: ignore[attr-defined]
     if unmatched := [line for line in dict.fromkeys(wanted.values()) if line not in matched]:
         more = f"\n  and {len(unmatched) - _LINES_SHOWN} more" if len(unmatched) > _LINES_SHOWN else ""
         shown = "".join(f"\n  {line}" for line in unmatched[:_LINES_SHOWN])
-        raise DatasetError(f"{len(unmatched)} lines of {exclude} name no file of {root}:{shown}{more}")
+        lines_of = f"{len(unmatched)} line{'s name' if len(unmatched) > 1 else ' names'} no file of {root}"
+        raise DatasetError(f"{exclude}: {lines_of}:{shown}{more}")
     return Splits(kept, splits.notes)
 
 

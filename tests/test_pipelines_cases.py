@@ -93,6 +93,18 @@ def test_1_grey_label_maps_become_one_channel_a_value(folders, kind):
     assert len(set(encoding.display_palette)) == len(values)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int16, np.uint32])
+def test_1_indices_as_numpy_writes_them_become_one_channel_a_value(folders, dtype):
+    root = folders(lambda number: labels_of([0, 3, 300], number).astype(dtype), ending=".npy")
+    splits = open_dataset(str(root), preprocessing=ONE_HOT)
+    side = splits["train"].sides[0]
+    assert side.palette == ((0,), (3,), (300,))
+    for name, channels in seen(splits, preprocessing=ONE_HOT).items():
+        np.testing.assert_array_equal(
+            encode.to_image(channels, side.one_hot())[..., 0], labels_of([0, 3, 300], int(name))
+        )
+
+
 def test_2_label_maps_without_one_hot_are_noted(folders):
     root = folders(lambda number: labels_of([0, 1, 2], number).astype(np.uint8))
     notes = open_dataset(str(root), preprocessing=PLAIN).notes
@@ -409,7 +421,7 @@ def test_excluding_by_the_users_path_in_every_kind_of_data_set(tmp_path, photo, 
     for split in ("train", "val"):
         assert rest[split].names == tuple(name for name in everything[split].names if name not in gone)
     (tmp_path / "list.txt").write_text("photos/3: x.png\nphotos/7.png\n")
-    with pytest.raises(DatasetError, match=r"1 lines of list\.txt name no file of photos:\n  photos/7\.png"):
+    with pytest.raises(DatasetError, match=r"list\.txt: 1 line names no file of photos:\n  photos/7\.png"):
         open_dataset("photos", task="inpainting", preprocessing=PLAIN, exclude="list.txt")
 
 
@@ -543,8 +555,8 @@ def test_the_suggested_value_range_can_be_used(folders, values, suggestion):
 
 
 def test_one_hot_of_files_that_cannot_be_read_says_so(folders):
-    root = folders(lambda number: labels_of([0, 1], number), ending=".npy")  # int64
-    with pytest.raises(DatasetError, match=r"side A: none of its images can be read \(.*int64"):
+    root = folders(lambda number: labels_of([0, 1], number).astype(np.uint64), ending=".npy")
+    with pytest.raises(DatasetError, match=r"side A: none of its images can be read \(.*uint64"):
         open_dataset(str(root), preprocessing=ONE_HOT)
 
 

@@ -293,6 +293,12 @@ def test_several_images_in_one_file_are_refused_with_their_number(tmp_path, form
         images.read(tmp_path / "1.image")
 
 
+def test_colours_that_nobody_converts_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "1.tif", np.zeros((8, 8, 4), np.uint16), photometric="separated")
+    with pytest.raises(images.ImageError, match="SEPARATED of 16 bits"):
+        images.read(tmp_path / "1.tif", Encoding(channels=4, dtype="uint16"))
+
+
 def test_a_stack_is_refused_with_its_axes(tmp_path):
     tifffile.imwrite(tmp_path / "1.tif", np.zeros((5, 64, 64), np.uint8))
     with pytest.raises(images.ImageError, match="stack of 5 images"):

@@ -122,7 +122,7 @@ class Loaders:
             fits = problem is None or any(words in problem for words in _MISFITS)
             require(fits, f"a good file is refused: {problem}")
         with contextlib.suppress(DatasetError):
-            contents.probe([file], "A")
+            contents.probe([file], "A", {})
         if kind != "npy" and problem is None and min(read.shape[:2]) > 16:
             try:
                 photos.shrink((16, 16), file, self.output / "photo.png")

@@ -33,8 +33,12 @@ def load(
     train = found["train"]
     if sides is None:
         columns = contents.columns(train.items)  # one where a file holds both sides; each still has its own range
-        ranges = value_range or {}
-        sides = (contents.probe(columns[0], "A", ranges), contents.probe(columns[-1], "B", ranges))
+        ranges, one_hot = value_range or {}, preprocessing.one_hot
+        side_a, side_b = (
+            contents.probe(columns[0], "A", ranges, one_hot),
+            contents.probe(columns[-1], "B", ranges, one_hot),
+        )
+        sides = (side_a, side_b)
         if "*" in ranges and all(side.value_range is None for side in sides):
             low, high = ranges["*"]
             raise DatasetError(
@@ -43,7 +47,7 @@ def load(
             )
         if train.layout == "side_by_side":
             notes += _unlike_pairs(train, root)
-        if preprocessing.one_hot:
+        if one_hot:
             sides = contents.with_palettes(found, sides, root, notes)
         else:
             notes += contents.notes(train, sides)

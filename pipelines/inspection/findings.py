@@ -49,7 +49,7 @@ def _of_sides(report: Mapping[str, Any]) -> Iterator[str]:
         constant = [channel["name"] for channel in side["channels"] if channel["std"] == 0]
         if constant and side["encoding"]["kind"] != "labels":
             yield f"The {this} never changes in channel {', '.join(constant)}."
-        if side["clipped"] is not None:
+        if side["clipped"]:
             low, high = side["encoding"]["value_range"]
             yield f"{side['clipped']:.2%} of the {this}'s values are outside {low:g} to {high:g} and are clipped."
         classes = side["classes"]
