@@ -20,6 +20,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.folders import draw_photo, save
+
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
 tf.config.experimental.enable_op_determinism()
@@ -76,3 +78,22 @@ def whole(pairs, tmp_path_factory):
     from tests.runs import small_config
 
     return tfpix2pix.fit(small_config(pairs, tmp_path_factory.mktemp("whole") / "run"))
+
+
+@pytest.fixture
+def photo() -> Callable[..., np.ndarray]:
+    """Draws noise of 64x64 pixels, or another size: `photo(number, height, width)`."""
+    return draw_photo
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Callable[..., Path]:
+    """Writes pairs: A as `make` draws it, B photos."""
+
+    def write(make, count=12, ending=".png", side="A"):
+        for number in range(count):
+            save(make(number), tmp_path / side / f"{number}{ending}")
+            save(draw_photo(number), tmp_path / ("B" if side == "A" else "A") / f"{number}.png")
+        return tmp_path
+
+    return write

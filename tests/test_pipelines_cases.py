@@ -5,212 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 from PIL import Image
 
 from pipelines import build, encode, images, open_dataset, sources
-from pipelines.spec import DatasetError, Encoding, Preprocessing, faults_of, originals_of
-
-SIZE = 64
-PLAIN = Preprocessing(SIZE, SIZE, jitter=0, flip=False)
-ONE_HOT = Preprocessing(SIZE, SIZE, jitter=0, flip=False, one_hot=True)
-
-
-@pytest.fixture
-def photo(rng):
-    def draw(number=0, height=SIZE, width=SIZE):
-        return np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-    return draw
-
-
-def save(image, file):
-    """Writes an image, or an array."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(image, np.ndarray):
-        if file.suffix == ".npy":
-            np.save(file, image)
-            return
-        if file.suffix == ".tif":
-            tifffile.imwrite(file, image)
-            return
-        image = Image.fromarray(image)
-    image.save(file)
-
-
-def labels_of(values, number=0):
-    """A label map of 8x8 blocks."""
-    blocks = np.random.default_rng(number).choice(values, (8, 8))
-    blocks.ravel()[: len(values)] = values
-    return np.kron(blocks, np.ones((8, 8), int))
-
-
-@pytest.fixture
-def folders(tmp_path, photo):
-    """Writes pairs: A as `make` draws it, B photos."""
-
-    def write(make, count=12, ending=".png", side="A"):
-        for number in range(count):
-            save(make(number), tmp_path / side / f"{number}{ending}")
-            save(photo(number), tmp_path / ("B" if side == "A" else "A") / f"{number}.png")
-        return tmp_path
-
-    return write
-
-
-def seen(splits, side="input", split="train", preprocessing=PLAIN):
-    """What a network sees, by name, with each pair's own values."""
-    batches = build.evaluation_batches(splits[split], preprocessing)
-    return {batch["name"].numpy()[0].decode(): batch[side].numpy()[0] for batch in batches}
-
-
-GREY = {
-    "L": (lambda v: Image.fromarray(v.astype(np.uint8)), [0, 1, 2, 18]),
-    "L of 0, 128, 255": (lambda v: Image.fromarray(v.astype(np.uint8)), [0, 128, 255]),
-    "LA": (lambda v: Image.fromarray(v.astype(np.uint8)).convert("LA"), [0, 1, 2]),
-    "1": (lambda v: Image.fromarray(v.astype(np.uint8)).convert("1"), [0, 255]),
-    "I;16": (lambda v: Image.fromarray(v.astype(np.uint16)), [0, 1, 300, 65535]),
-}
-
-
-@pytest.mark.parametrize("kind", GREY)
-def test_1_grey_label_maps_become_one_channel_a_value(folders, kind):
-    make, values = GREY[kind]
-    root = folders(lambda number: make(labels_of(values, number)))
-    splits = open_dataset(str(root), preprocessing=ONE_HOT)
-    side = splits["train"].sides[0]
-    assert side.palette == tuple((value,) for value in values)
-    encoding = side.one_hot()
-    shown = seen(splits, preprocessing=ONE_HOT)
-    for name, channels in shown.items():
-        truth = labels_of(values, int(name))
-        assert channels.shape == (SIZE, SIZE, len(values))
-        for place, value in enumerate(values):
-            np.testing.assert_array_equal(channels[..., place], np.where(truth == value, 1.0, -1.0))
-        written = encode.to_image(channels, encoding).numpy()
-        np.testing.assert_array_equal(written[..., 0], truth)
-        assert encode.to_displayable(written, encoding).shape == (SIZE, SIZE, 3)
-    assert len(set(encoding.display_palette)) == len(values)
-
-
-@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int16, np.uint32])
-def test_1_indices_as_numpy_writes_them_become_one_channel_a_value(folders, dtype):
-    root = folders(lambda number: labels_of([0, 3, 300], number).astype(dtype), ending=".npy")
-    splits = open_dataset(str(root), preprocessing=ONE_HOT)
-    side = splits["train"].sides[0]
-    assert side.palette == ((0,), (3,), (300,))
-    for name, channels in seen(splits, preprocessing=ONE_HOT).items():
-        np.testing.assert_array_equal(
-            encode.to_image(channels, side.one_hot())[..., 0], labels_of([0, 3, 300], int(name))
-        )
-
-
-def test_2_label_maps_without_one_hot_are_noted(folders):
-    root = folders(lambda number: labels_of([0, 1, 2], number).astype(np.uint8))
-    notes = open_dataset(str(root), preprocessing=PLAIN).notes
-    assert any(note.startswith("A looks like label maps (3 values)") and "`one_hot`" in note for note in notes)
-
-
-@pytest.mark.parametrize("form", ["P", "RGBA"])
-def test_3_a_label_maps_transparent_pixels_are_a_class_of_their_own(folders, form):
-    colours = np.array([[200, 0, 0], [0, 200, 0], [0, 0, 200]], np.uint8)
-
-    def make(number):
-        values = labels_of([0, 1, 2], number)
-        if form == "P":
-            image = Image.fromarray(values.astype(np.uint8), "L").convert("P")
-            image.putpalette(colours.ravel().tolist())
-            image.info["transparency"] = 2
-            return image
-        return Image.fromarray(np.dstack([colours[values], np.where(values == 2, 0, 255)]).astype(np.uint8))
-
-    root = folders(make)
-    splits = open_dataset(str(root), preprocessing=ONE_HOT)
-    assert splits["train"].sides[0].palette == ((0, 200, 0), (200, 0, 0), (255, 255, 255))
-    for name, channels in seen(splits, preprocessing=ONE_HOT).items():
-        np.testing.assert_array_equal(channels[..., 2] > 0, labels_of([0, 1, 2], int(name)) == 2)
-
-
-def test_4_a_value_that_only_validation_holds_is_noted_with_its_file(tmp_path, photo):
-    for split in ("train", "val"):
-        for number in range(3):
-            values = labels_of([0, 1, 2], number).astype(np.uint8)
-            if (split, number) == ("val", 1):
-                values[5, 5] = 255
-            save(values, tmp_path / split / "A" / f"{number}.png")
-            save(photo(number), tmp_path / split / "B" / f"{number}.png")
-    notes = open_dataset(str(tmp_path), preprocessing=ONE_HOT).notes
-    file = tmp_path / "val" / "A" / "1.png"
-    assert [note for note in notes if "no training image has" in note] == [
-        f"{file} has 1 value that no training image has: 255; it counts as the nearest class."
-    ]
-
-
-def test_5_stray_values_are_noted_and_too_many_counted(folders, tmp_path, photo):
-    def make(number):
-        values = labels_of([0, 100, 200], number).astype(np.uint8)
-        values[0, :3] = (17, 18, 19)
-        return values
-
-    notes = open_dataset(str(folders(make)), preprocessing=ONE_HOT).notes
-    assert any(note.startswith("3 of the 6 values of side A cover less than 0.1%") for note in notes)
-    save(photo(1)[..., 0], tmp_path / "A" / "3.png")
-    with pytest.raises(DatasetError, match=r"A/3\.png has \d+ values"):
-        open_dataset(str(tmp_path), preprocessing=ONE_HOT)
-
-
-def test_5_line_drawings_are_not_taken_for_label_maps(folders):
-    def make(number):
-        image = np.full((SIZE, SIZE), 255, np.uint8)
-        image[number + 5] = 0
-        return image
-
-    assert not any("label maps" in note for note in open_dataset(str(folders(make)), preprocessing=PLAIN).notes)
-
-
-def test_6_masks_of_0_and_1_are_noted(folders):
-    notes = open_dataset(str(folders(lambda n: labels_of([0, 1], n).astype(np.uint8), side="B"))).notes
-    assert any(note.startswith("The values of B are 0 and 1 only") for note in notes)
-
-
-def test_10_twelve_bits_in_sixteen_are_noted_and_a_range_uses_them(folders, rng):
-    root = folders(lambda _: rng.integers(0, 4096, (SIZE, SIZE)).astype(np.uint16))
-    assert any("A=0:4095" in note for note in open_dataset(str(root), preprocessing=PLAIN).notes)
-    splits = open_dataset(str(root), preprocessing=PLAIN, value_range={"A": (0, 4095)})
-    values = np.stack(list(seen(splits).values()))
-    assert values.min() < -0.99
-    assert values.max() > 0.99
-
-
-@pytest.mark.parametrize("dtype", ["float32", "int16", "int32", "float64"])
-@pytest.mark.parametrize("ending", [".npy", ".tif"])
-def test_11_scientific_values_need_a_range_and_keep_their_units(folders, dtype, ending):
-    def make(number):
-        return (np.random.default_rng(number).random((SIZE, SIZE)) * 5000 - 1500).astype(dtype)
-
-    root = folders(make, ending=ending)
-    with pytest.raises(
-        DatasetError, match=r"Side A holds .* values, from -1[45]\d\d.* to 34.*`value_range`, such as A="
-    ):
-        open_dataset(str(root), preprocessing=PLAIN)
-    splits = open_dataset(str(root), preprocessing=PLAIN, value_range={"*": (-1000, 3000)})
-    side_a, side_b = splits["train"].sides
-    assert (side_a.dtype, side_b.dtype) == ("float32" if dtype == "float64" else dtype, "uint8")
-    assert side_b.value_range is None
-    for name, values in seen(splits).items():
-        clipped = make(int(name)).astype(side_a.dtype).clip(-1000, 3000)
-        np.testing.assert_allclose(values[..., 0], (clipped + 1000.0) / 2000 - 1, atol=1e-6)
-        written = encode.to_image(values, side_a).numpy()
-        assert written.dtype == side_a.dtype
-        np.testing.assert_allclose(written[..., 0], clipped, atol=1e-3 if "float" in dtype else 0)
-        assert encode.to_displayable(written, side_a).shape == (SIZE, SIZE, 3)
-    bad = make(1).astype(np.float32)
-    bad[0, 0] = np.nan
-    if dtype == "float32":
-        save(bad, root / "A" / f"1{ending}")
-        (fault,) = faults_of(splits["train"]) + faults_of(splits["val"])
-        assert fault.path == root / "A" / f"1{ending}"
-        assert "NaN" in fault.reason
+from pipelines.spec import DatasetError, Preprocessing, faults_of, group_faults, originals_of
+from tests.folders import PLAIN, SIZE, save
 
 
 def test_12_kinds_that_cannot_be_read_are_named(tmp_path, photo):
@@ -289,7 +88,6 @@ def test_16_single_photos_are_not_read_as_pairs_without_a_word(tmp_path, photo):
 
 
 def test_17_twelve_files_with_one_fault_are_one_line(tmp_path, photo):
-    from pipelines.spec import group_faults
 
     for number in range(14):
         save(photo(number), tmp_path / "A" / f"{number:02d}.png")
@@ -313,18 +111,6 @@ def test_19_names_that_end_in_their_side_are_understood(tmp_path, photo):
         splits = open_dataset(str(tmp_path / root))
         assert len(splits["train"].names) + len(splits["val"].names) == 3
         assert [len(files) for files in originals_of(splits["train"])] == [2] * len(splits["train"].names)
-
-
-def test_21_side_by_side_label_maps_get_what_is_recommended(tmp_path, photo):
-    for number in range(4):
-        labels = np.repeat(labels_of([0, 90, 255], number)[..., None], 3, axis=-1).astype(np.uint8)
-        save(np.concatenate([photo(number), labels], axis=1), tmp_path / f"{number}.png")
-    splits = open_dataset(str(tmp_path), preprocessing=ONE_HOT)
-    side_a, side_b = splits["train"].sides
-    assert side_a.palette == ()
-    assert side_b.palette == ((0, 0, 0), (90, 90, 90), (255, 255, 255))
-    for name, channels in seen(splits, "target", preprocessing=ONE_HOT).items():
-        np.testing.assert_array_equal(channels.argmax(-1), np.digitize(labels_of([0, 90, 255], int(name)), [1, 91]))
 
 
 def test_22_colours_cannot_be_learned_from_grey_photos(tmp_path, photo):
@@ -482,84 +268,6 @@ def test_an_orientation_in_xmp_alone_turns_training_images_too(tmp_path):
     assert sources.read(str(tmp_path / "1.jpg")).shape == (30, 20, 3)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "value_range", "expected"),
-    [
-        ("uint8", (0, 256), [0, 128, 255]),
-        ("uint16", (0, 65536), [0, 32768, 65535]),
-        ("int16", (-40000, 40000), [-32768, 0, 32767]),
-        ("int32", (-(2**31), 2**31), [-(2**31), 0, 2**31 - 1]),
-        ("uint32", (0, 2**32), [0, 2**31, 2**32 - 1]),
-    ],
-)
-def test_a_value_range_beyond_the_type_is_written_without_a_wrap(dtype, value_range, expected):
-    encoding = Encoding(channels=1, dtype=dtype, value_range=value_range)
-    values = np.array([[[-1.0], [0.0], [1.0]]], np.float32)
-    assert encode.to_image(values, encoding).numpy().ravel().tolist() == expected
-
-
-@pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_each_half_of_side_by_side_images_has_its_own_value_range(tmp_path, photo, dtype):
-    for number in range(3):
-        masks = labels_of([0, 1], number)
-        save(np.concatenate([photo(number)[..., 0], masks], axis=1).astype(dtype), tmp_path / f"{number}.npy")
-    ranges = {"A": (0, 255), "B": (0, 1)}
-    splits = open_dataset(str(tmp_path), preprocessing=PLAIN, value_range=ranges)
-    assert [side.value_range for side in splits["train"].sides] == [(0, 255), (0, 1)]
-    for side, high, truth in (
-        ("input", 255, lambda n: photo(n)[..., 0]),
-        ("target", 1, lambda n: labels_of([0, 1], n)),
-    ):
-        batches = build.evaluation_batches(splits["train"], PLAIN)
-        for batch in batches:
-            values = (batch[side].numpy()[0, ..., 0] + 1) / 2 * high
-            np.testing.assert_allclose(values, truth(int(batch["name"].numpy()[0])), atol=1e-4)
-
-
-def test_a_value_range_that_no_side_takes_is_refused(folders):
-    root = folders(lambda n: labels_of([0, 1], n).astype(np.uint8))
-    with pytest.raises(DatasetError, match=r"8-bit.*A=0:1"):
-        open_dataset(str(root), preprocessing=PLAIN, value_range={"*": (0, 1)})
-
-
-@pytest.mark.parametrize("dtype", ["float32", "int16"])
-def test_alpha_beside_scientific_values_is_a_channel(folders, dtype):
-    def make(number):
-        return np.random.default_rng(number).integers(-5, 6, (SIZE, SIZE, 4)).astype(dtype)
-
-    root = folders(lambda _: np.zeros((SIZE, SIZE), np.uint8))
-    for number in range(12):
-        (root / "A" / f"{number}.png").unlink()
-        tifffile.imwrite(root / "A" / f"{number}.tif", make(number), photometric="rgb", extrasamples=["unassalpha"])
-    splits = open_dataset(str(root), preprocessing=PLAIN, value_range={"A": (-5, 5)})
-    assert faults_of(splits["train"]) == []
-    for name, values in seen(splits).items():
-        np.testing.assert_allclose(values * 5, make(int(name)), atol=1e-5)
-
-
-def test_arrays_with_channels_first_are_refused_by_what_they_are(folders, photo):
-    root = folders(lambda number: np.moveaxis(photo(number), -1, 0).copy(), ending=".npy")
-    for number in range(12):
-        save(np.moveaxis(photo(number), -1, 0).copy(), root / "B" / f"{number}.npy")
-        (root / "B" / f"{number}.png").unlink()
-    reasons = {fault.reason for fault in faults_of(open_dataset(str(root))["train"])}
-    assert len(reasons) == 1
-    assert "(3, 64, 64)" in reasons.pop()
-
-
-@pytest.mark.parametrize(("values", "suggestion"), [([np.nan, 2, np.inf, 7], "A=2:7"), ([3, 3, 3, 3], "A=3:4")])
-def test_the_suggested_value_range_can_be_used(folders, values, suggestion):
-    root = folders(lambda _: np.array(values, np.float32).reshape(2, 2), ending=".npy")
-    with pytest.raises(DatasetError, match=f"such as {suggestion};"):
-        open_dataset(str(root), preprocessing=PLAIN)
-
-
-def test_one_hot_of_files_that_cannot_be_read_says_so(folders):
-    root = folders(lambda number: labels_of([0, 1], number).astype(np.uint64), ending=".npy")
-    with pytest.raises(DatasetError, match=r"side A: none of its images can be read \(.*uint64"):
-        open_dataset(str(root), preprocessing=ONE_HOT)
-
-
 def test_a_link_to_a_folder_above_is_not_followed_for_ever(folders, photo):
     root = folders(photo)
     (root / "A" / "again").symlink_to(root / "A")
@@ -606,16 +314,3 @@ def test_a_folder_around_the_pairs_is_named(tmp_path, photo):
     save(photo(1), tmp_path / "data" / "B" / "1.png")
     with pytest.raises(DatasetError, match=r"holds no images of its own, only in data/"):
         open_dataset(str(tmp_path), preprocessing=PLAIN)
-
-
-def test_2_label_maps_in_one_half_are_noted(tmp_path, photo):
-    for number in range(3):
-        masks = labels_of([0, 1], number)
-        save(np.concatenate([photo(number)[..., 0], masks], axis=1).astype(np.uint8), tmp_path / f"{number}.png")
-    notes = open_dataset(str(tmp_path), preprocessing=PLAIN).notes
-    assert any(note.startswith("The values of B are 0 and 1 only") and "B=0:1" in note for note in notes)
-    for number in range(3):
-        halves = [photo(number)[..., 0], labels_of([0, 90, 255], number)]
-        save(np.concatenate(halves, axis=1).astype(np.uint8), tmp_path / f"{number}.png")
-    notes = open_dataset(str(tmp_path), preprocessing=PLAIN).notes
-    assert any(note.startswith("B looks like label maps (3 values)") for note in notes)
