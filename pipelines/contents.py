@@ -139,12 +139,15 @@ def _palette_notes(found: Mapping[str, Found], place: int, side: Encoding, value
     for split, pairs in found.items():
         if split == "train":
             continue
+        unknown: dict[Path, list[Colour]] = {}
         for item, image in zip(pairs.items, _each(pairs.items, place, pairs.layout, side), strict=True):
-            new = sorted(_count(image).keys() - set(side.palette)) if image is not None else []
-            if new:
-                some = f"{len(new)} value{'s' * (len(new) > 1)} that no training image has"
-                file = item.files[min(place, len(item.files) - 1)]
-                notes.append(f"{file} has {some}: {', '.join(map(shown, new[:4]))}; it counts as the nearest class.")
+            if image is not None and (new := sorted(_count(image).keys() - set(side.palette))):
+                unknown[item.files[min(place, len(item.files) - 1)]] = new
+        for file, new in list(unknown.items())[:1]:  # one sentence a split, however many files there are
+            some = f"{len(new)} value{'s' * (len(new) > 1)} that no training image has"
+            others = f", and so have {len(unknown) - 1} more files of {split}" if len(unknown) > 1 else ""
+            nearest = "; it counts as the nearest class." if len(new) == 1 else "; they count as the nearest class."
+            notes.append(f"{file} has {some}: {', '.join(map(shown, new[:4]))}{others}{nearest}")
     return notes
 
 
