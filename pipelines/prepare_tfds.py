@@ -4,7 +4,7 @@
 
 A preparation that is interrupted starts again; one that is complete is left as it is. Images are stored without loss
 (PNG), so JPEG files grow several times. The files are of the format ArrayRecord, which `--dataset=RESULT` of
-`tfpix2pix.train` reads; `--file-format=tfrecord` is for programs that read the data with `tfds.load`.
+training reads; `--file-format=tfrecord` is for programs that read the data with `tfds.load`.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _beam_options(options: Sequence[str]) -> Any:
     try:
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
-        raise DatasetError('Preparing with Beam takes Apache Beam: pip install "tfpix2pix[beam]"') from error
+        raise DatasetError("Preparing with Beam takes Apache Beam: pip install apache-beam") from error
     return PipelineOptions(flags=[f"--{option}" for option in options])
 
 

@@ -211,7 +211,7 @@ def _beam_examples(opening: _Opening, split: str, count: int) -> Any:
     try:
         beam: Any = importlib.import_module("apache_beam")
     except ImportError as error:
-        raise DatasetError('Preparing with Beam takes Apache Beam: pip install "tfpix2pix[beam]"') from error
+        raise DatasetError("Preparing with Beam takes Apache Beam: pip install apache-beam") from error
     return beam.Create(range(count)) | beam.Reshuffle() | "ReadPair" >> beam.Map(_beam_example, opening, split)
 
 

