@@ -238,11 +238,15 @@ def notes(train: Found, sides: Sides) -> list[str]:
                 f"{name} uses values up to {top:,} of 65,535, a small part of the range that the network sees: "
                 f"`value_range` {name}=0:{_next_power(top)} declares it."
             )
-        if side.channels not in (1, 3):
+        if side.channels not in (1, 3) or not _lossless(some, place):
             continue
-        values = sum((_count(image) for image in loaded), Counter[Colour]())
+        values: Values = Counter()
+        for image in loaded:
+            values += _count(image)
+            if len(values) > MOST_VALUES:  # a photo
+                break
         white = values[(255,) * side.channels] / values.total()
-        if not 2 <= len(values) <= MOST_VALUES or white > _DRAWING or not _lossless(some, place):
+        if not 2 <= len(values) <= MOST_VALUES or white > _DRAWING:
             continue
         if set(values) <= {(0,) * side.channels, (1,) * side.channels}:
             said.append(

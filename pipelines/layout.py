@@ -182,12 +182,12 @@ def other_kinds(folder: Path, *, of_images: bool = False) -> str:
     for _, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not _is_hidden(name)]
         for name in files:
-            ending = (
-                "".join(Path(name).suffixes[-2:]).lower() if name.lower().endswith(".gz") else Path(name).suffix.lower()
-            )
-            if _is_hidden(name) or ending in SUFFIXES or (of_images and not _OTHER_IMAGES.fullmatch(ending)):
+            lower = name.lower()
+            if lower.endswith(SUFFIXES) or _is_hidden(name):
                 continue
-            endings[ending or name] += 1
+            ending = "".join(Path(lower).suffixes[-2 if lower.endswith(".gz") else -1 :])
+            if not of_images or _OTHER_IMAGES.fullmatch(ending):
+                endings[ending or name] += 1
     if not endings:
         return ""
     kinds = ", ".join(f"{ending} ({count:,})" for ending, count in endings.most_common(4))
