@@ -27,6 +27,9 @@ SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", "
 # Whatever a file is called, only these readers of Pillow are let at it: that of EPS starts another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+# Of a JPEG; four times what 8x8 pixels a bit make, for files that subsample the luma, too. Decoders would fill in grey
+# for what is missing: an image of 100 megapixels out of 900 bytes.
+PIXELS_PER_BYTE = 2048
 _MOST_BLOCKS = 4000  # before a GIF's first image, up to a megabyte; Pillow's time grows with their square
 _GREY_MODES = ("1", "L", "LA", "I;16", "I;16B", "I;16L", "I")
 
@@ -183,6 +186,8 @@ def _open(data: BinaryIO) -> Image.Image:
     file = Image.open(data, formats=FORMATS)
     if file.width * file.height > MAX_PIXELS:
         raise ValueError(_too_large())
+    if file.format in ("JPEG", "MPO") and file.width * file.height > PIXELS_PER_BYTE * data.seek(0, os.SEEK_END):
+        raise ValueError("a JPEG that is cut off")
     # MPO is a JPEG behind which a phone keeps a second view or a preview; the first image is the photo.
     frames = 1 if file.format in ("MPO", "TIFF") else getattr(file, "n_frames", 1)
     if frames > 1:

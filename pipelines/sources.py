@@ -186,7 +186,8 @@ def _reader(encoding: Encoding) -> Any:
 
         def as_jpeg() -> tf.Tensor:
             shape = tf.io.extract_jpeg_shape(data, output_type=tf.int64)
-            plain = tf.reduce_prod(shape[:2]) <= MAX_PIXELS
+            most = tf.minimum(images.PIXELS_PER_BYTE * tf.cast(tf.strings.length(data), tf.int64), MAX_PIXELS)
+            plain = tf.reduce_prod(shape[:2]) <= most
             plain &= tf.equal(shape[2], encoding.channels) | (tf.equal(shape[2], 1) & (encoding.channels == 3))
             return tf.cond(plain, by_tensorflow, lambda: by_pillow(path))
 

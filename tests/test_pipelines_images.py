@@ -353,6 +353,24 @@ def test_a_jpeg_that_claims_to_be_huge_costs_nothing(tmp_path):
         sources.read(str(tmp_path / "1.jpg"))
 
 
+def test_a_jpeg_that_is_far_too_short_for_its_size_is_refused(tmp_path):
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(buffer, "JPEG")
+    data = bytearray(buffer.getvalue())
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = struct.pack(">HH", 9999, 10_000)
+    (tmp_path / "1.jpg").write_bytes(data)
+    with pytest.raises(images.ImageError, match="a JPEG that is cut off"):
+        images.read(tmp_path / "1.jpg")
+    with pytest.raises(sources.ERRORS, match=r"1\.jpg: a JPEG that is cut off"):
+        sources.read(str(tmp_path / "1.jpg"))
+    # The emptiest image that an encoder makes isn't that short.
+    options = {"quality": 1, "optimize": True, "progressive": True, "subsampling": 2}
+    for mode in ("L", "RGB"):
+        Image.new(mode, (3000, 2000)).save(tmp_path / "flat.jpg", **options)
+        assert images.read(tmp_path / "flat.jpg").shape == sources.read(str(tmp_path / "flat.jpg")).shape
+
+
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.98])
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
 def test_a_file_that_is_cut_off_is_refused_by_name_on_both_ways(tmp_path, form, share, rng):
