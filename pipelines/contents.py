@@ -142,7 +142,7 @@ def _palette_notes(found: Mapping[str, Found], place: int, side: Encoding, value
         unknown: dict[Path, list[Colour]] = {}
         for item, image in zip(pairs.items, _each(pairs.items, place, pairs.layout, side), strict=True):
             if image is not None and (new := sorted(_count(image).keys() - set(side.palette))):
-                unknown[item.files[min(place, len(item.files) - 1)]] = new
+                unknown[item.file(place)] = new
         for file, new in list(unknown.items())[:1]:  # one sentence a split, however many files there are
             some = f"{len(new)} value{'s' * (len(new) > 1)} that no training image has"
             others = f", and so have {len(unknown) - 1} more files of {split}" if len(unknown) > 1 else ""
@@ -155,7 +155,7 @@ def _values(pairs: Found, place: int, side: Encoding) -> tuple[Values, str]:
     """Counts the values of one side's images; or says why they are no label maps."""
     if side.dtype not in ("uint8", "uint16") or side.channels not in (1, 3):
         return Counter(), f"it holds {side.channels} channels of {side.dtype}"
-    files = [item.files[min(place, len(item.files) - 1)] for item in pairs.items]
+    files = [item.file(place) for item in pairs.items]
     for file in spread(files):
         try:
             if not images.header(file).lossless:
@@ -190,7 +190,7 @@ def _each(items: Sequence[Item], place: int, layout: str, side: Encoding) -> Any
 
     def load(item: Item) -> npt.NDArray[Any] | None:
         try:
-            image = images.read(item.files[min(place, len(item.files) - 1)], side)
+            image = images.read(item.file(place), side)
         except images.ImageError:
             return None
         half = image.shape[1] // 2
@@ -263,7 +263,7 @@ def notes(train: Found, sides: Sides) -> list[str]:
 
 
 def _lossless(items: Sequence[Item], place: int) -> bool:
-    files = [item.files[min(place, len(item.files) - 1)] for item in items]
+    files = [item.file(place) for item in items]
     try:
         return all(images.header(file).lossless for file in files)
     except images.ImageError:

@@ -8,6 +8,7 @@ number of channels and its own dtype; `read` then gives it those of its side. Im
 from __future__ import annotations
 
 import os
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -125,11 +126,40 @@ def conform(image: Array, encoding: Encoding) -> Array:
     raise ValueError(f"its values are {image.dtype}, but this side's are {encoding.dtype}")
 
 
+class _Quiet:
+    """Ignores Pillow's warnings, of odd metadata and of sizes, which have a limit of ours, while any thread reads.
+
+    `warnings.catch_warnings` alone isn't for threads: of two that overlap, the one that ends last would leave the
+    other's filters in force for ever.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._caught = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._readers:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+            self._readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers:
+                self._caught.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
+
+
 def _guarded(path: Path, work: Callable[[BinaryIO], _Result]) -> _Result:
     """Returns `work(file)`; whatever a reader raises of a corrupt file becomes an `ImageError`."""
     try:
-        with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore")  # Pillow's, of odd metadata, and of sizes, which have a limit of ours
+        with _QUIET, path.open("rb") as file:
             if not os.fstat(file.fileno()).st_size:
                 raise ValueError("empty (0 bytes)")
             return work(file)

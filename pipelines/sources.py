@@ -36,6 +36,10 @@ class Item:
     files: tuple[Path, ...]
     originals: tuple[Original, ...] | None = None
 
+    def file(self, place: int) -> Path:
+        """Returns the file that holds side A (0) or side B (1)."""
+        return self.files[min(place, len(self.files) - 1)]
+
 
 class Files:
     """Pairs that lie in files.

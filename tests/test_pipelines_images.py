@@ -2,7 +2,9 @@
 
 import io
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -340,13 +342,17 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch, form):
         images.read(file)
 
 
-def test_a_jpeg_that_claims_to_be_huge_costs_nothing(tmp_path):
+def write_jpeg_that_claims(file, height, width):
     buffer = io.BytesIO()
     Image.new("RGB", (16, 16)).save(buffer, "JPEG")
     data = bytearray(buffer.getvalue())
     at = data.index(b"\xff\xc0") + 5
-    data[at : at + 4] = struct.pack(">HH", 60_000, 60_000)
-    (tmp_path / "1.jpg").write_bytes(data)
+    data[at : at + 4] = struct.pack(">HH", height, width)
+    file.write_bytes(data)
+
+
+def test_a_jpeg_that_claims_to_be_huge_costs_nothing(tmp_path):
+    write_jpeg_that_claims(tmp_path / "1.jpg", 60_000, 60_000)
     with pytest.raises(images.ImageError, match="megapixels"):
         images.read(tmp_path / "1.jpg")
     with pytest.raises(sources.ERRORS, match=r"1\.jpg"):
@@ -354,12 +360,7 @@ def test_a_jpeg_that_claims_to_be_huge_costs_nothing(tmp_path):
 
 
 def test_a_jpeg_that_is_far_too_short_for_its_size_is_refused(tmp_path):
-    buffer = io.BytesIO()
-    Image.new("RGB", (16, 16)).save(buffer, "JPEG")
-    data = bytearray(buffer.getvalue())
-    at = data.index(b"\xff\xc0") + 5
-    data[at : at + 4] = struct.pack(">HH", 9999, 10_000)
-    (tmp_path / "1.jpg").write_bytes(data)
+    write_jpeg_that_claims(tmp_path / "1.jpg", 9999, 10_000)
     with pytest.raises(images.ImageError, match="a JPEG that is cut off"):
         images.read(tmp_path / "1.jpg")
     with pytest.raises(sources.ERRORS, match=r"1\.jpg: a JPEG that is cut off"):
@@ -402,6 +403,14 @@ def test_values_that_are_not_numbers_are_refused_and_others_clipped(tmp_path):
     np.save(tmp_path / "1.npy", np.array([[np.nan, 0.5]], np.float32))
     with pytest.raises(images.ImageError, match="1 values are not numbers"):
         images.read(tmp_path / "1.npy", encoding)
+
+
+def test_threads_that_read_leave_the_filters_of_warnings_as_they_were(tmp_path):
+    Image.fromarray(STEPS).resize((800, 600)).save(tmp_path / "1.png")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: images.header(tmp_path / "1.png") and images.read(tmp_path / "1.png"), range(64)))
+    assert warnings.filters == before
 
 
 def test_reading_a_jpeg_reduced_is_never_smaller_than_twice_what_is_needed(tmp_path):

@@ -38,12 +38,6 @@ class Look(NamedTuple):
     signatures: npt.NDArray[np.float16]
 
 
-def spread(indices: Sequence[int], most: int) -> list[int]:
-    """Returns at most `most` of some indices, evenly spread."""
-    places = np.linspace(0, len(indices) - 1, min(len(indices), most)).astype(int) if indices else ()
-    return [indices[place] for place in np.unique(places)]
-
-
 def look(source: Source, indices: Sequence[int], split: str) -> Look:
     """Reads pairs and returns what is needed to compare them; their pixels aren't kept."""
 
