@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tfpix2pix.train import prepare_tensorflow
+from tfpix2pix.process import prepare_tensorflow
 
 if "package" in sys.argv[1:2]:
     prepare_tensorflow()
@@ -25,11 +25,13 @@ if "package" in sys.argv[1:2]:
 import keras
 import tensorflow as tf
 
-from tfpix2pix import devices, twins
+from tfpix2pix import process
 from tfpix2pix.config import DataConfig, ModelConfig, TrainConfig
+from tfpix2pix.kernels import accelerate
 from tfpix2pix.models import patchgan_discriminator, unet_generator
-from tfpix2pix.state import build_state
-from tfpix2pix.train_step import step_loop
+from tfpix2pix.training import devices
+from tfpix2pix.training.state import build_state
+from tfpix2pix.training.train_step import step_loop
 
 Steps = Callable[[int], None]
 Batch = dict[str, tf.Tensor]
@@ -104,11 +106,11 @@ def main() -> None:
     parser.add_argument("--recompute", action="store_true")
     flags = parser.parse_args()
     if flags.name != PLAIN:
-        devices.keep_freed_memory()
+        process.disable_malloc_trim()
     if flags.name.startswith(PACKAGE):
-        devices.set_determinism("auto")
+        process.set_determinism("auto")
     if flags.name == NAMES[1]:
-        twins.accelerated = lambda model: model
+        accelerate.accelerate = lambda model: model
     batch = {
         side: tf.random.stateless_uniform((flags.batch_size, flags.size, flags.size, 3), seed=(0, number), minval=-1)
         for number, side in enumerate(("input", "target"))

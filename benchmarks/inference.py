@@ -37,7 +37,8 @@ def prepare(folder: Path, filters: int, size: int) -> list[str]:
     import keras
 
     from pipelines.spec import RGB
-    from tfpix2pix import lite, models
+    from tfpix2pix import models
+    from tfpix2pix.exporting import tflite
 
     generator = models.unet_generator((size, size, 3), base_filters=filters, seed=0)
     rng = np.random.default_rng(0)
@@ -50,10 +51,10 @@ def prepare(folder: Path, filters: int, size: int) -> list[str]:
     np.save(folder / "expected.npy", np.asarray(generator(picture, training=False)))
     weighted = [layer for layer in generator.layers if layer.weights and not isinstance(layer, keras.layers.Dropout)]
     np.savez(folder / "weights.npz", *[weight for layer in weighted for weight in layer.get_weights()])
-    results = lite.convert(
+    results = tflite.convert(
         generator, RGB, RGB, folder, samples=picture, representative=[picture], formats=LITE, size=(size, size)
     )
-    print(lite.table(results), flush=True)
+    print(tflite.table(results), flush=True)
     names = ["Keras", "Keras, predict", "SavedModel"]
     names += [f"TFLite {result.format}" for result in results if result.file]
     if all(importlib.util.find_spec(package) for package in ("tf2onnx", "onnxruntime")):
@@ -66,7 +67,7 @@ def write_onnx(generator: Any, file: Path, size: int) -> None:
     import tensorflow as tf
     import tf2onnx
 
-    from tfpix2pix.inference import inference_copy
+    from tfpix2pix.inference.translator import inference_copy
 
     copy = inference_copy(generator, (size, size))
     spec = (tf.TensorSpec((1, size, size, 3), tf.float32, name="image"),)
@@ -83,7 +84,7 @@ def with_tensorflow(name: str, folder: Path, threads: int) -> Translate:
     import tensorflow as tf
 
     from pipelines.spec import RGB
-    from tfpix2pix.inference import Translator
+    from tfpix2pix.inference.translator import Translator
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -23,7 +23,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tfpix2pix.train import prepare_tensorflow
+from tfpix2pix.process import disable_malloc_trim, prepare_tensorflow, set_determinism
 
 if __name__ == "__main__":
     prepare_tensorflow()  # as training does
@@ -38,7 +38,6 @@ from pipelines.build import training_batches
 from pipelines.console import usable_cores
 from pipelines.facade import draw_facade
 from pipelines.sources import Files, Item
-from tfpix2pix.devices import keep_freed_memory, set_determinism
 
 
 def decoding(files: list[Path], count: int, decode: Callable[[tf.Tensor], tf.Tensor]) -> tf.data.Dataset:
@@ -80,7 +79,7 @@ def main() -> None:
     parser.add_argument("--waiting", action="store_true", help="how long a training step waits for data, instead")
     parser.add_argument("--filters", type=int, default=16, help="filters of the first layer, with --waiting")
     flags = parser.parse_args()
-    keep_freed_memory()  # as training does
+    disable_malloc_trim()  # as training does
     with tempfile.TemporaryDirectory() as folder:
         if flags.dataset:
             source = pipelines.open_dataset(flags.dataset, flags.data_dir)["train"]

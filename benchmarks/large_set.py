@@ -82,8 +82,8 @@ def _child(folder: Path, started: float, steps: list[str]) -> dict[str, Any]:
 
     import pipelines
     from pipelines.build import training_batches
-    from tfpix2pix import devices
-    from tfpix2pix.train import check_data
+    from tfpix2pix import process
+    from tfpix2pix.training.data import check_data
 
     mark("imports")
     sources = pipelines.open_dataset(str(folder))
@@ -91,7 +91,7 @@ def _child(folder: Path, started: float, steps: list[str]) -> dict[str, Any]:
     if "check" in steps:
         check_data(*sources.values())
     mark("checked")
-    devices.keep_freed_memory()
+    process.disable_malloc_trim()
     count = len(sources["train"].names)
     batches = iter(
         training_batches(sources["train"], pipelines.Preprocessing(HALF, HALF), batch_size=1, seed=0, stop=count + 1)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from tfpix2pix import devices, twins
+from tfpix2pix import process
+from tfpix2pix.kernels import accelerate
 from tfpix2pix.models import patchgan_discriminator, unet_generator
 
 PASSES = ("forward", "input gradient", "kernel gradient")
@@ -47,7 +48,7 @@ def layers(size: int, filters: int, batch_size: int) -> Iterator[Layer]:
     )
     for network, model in networks:
         for layer in model.layers:
-            form = twins.form_of(layer)
+            form = accelerate.form_of(layer)
             if form is None:
                 continue
             transposed = isinstance(layer, keras.layers.Conv2DTranspose)
@@ -64,7 +65,7 @@ def layers(size: int, filters: int, batch_size: int) -> Iterator[Layer]:
 
 def print_table(size: int, filters: int, batch_size: int, rounds: int) -> None:
     """Prints milliseconds and GFLOP/s of each pass of each layer."""
-    devices.keep_freed_memory()  # as in training
+    process.disable_malloc_trim()  # as in training
     rate = matmul_gflops()
     print(f"\n{filters} filters, {size} px, batch {batch_size}; matmul {rate:.0f} GFLOP/s; TensorFlow's op -> ours, ms")
     print(f"{'layer':<16}{'input':>18}{'GFLOP':>7}" + "".join(f"{name:>36}" for name in PASSES))

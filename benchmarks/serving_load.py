@@ -163,8 +163,8 @@ def _requests(folder: Path) -> tuple[list[Request], list[Request]]:
     import tensorflow as tf
 
     from pipelines.spec import RGB
-    from tfpix2pix.inference import Translator
-    from tfpix2pix.serving import saved_model
+    from tfpix2pix.exporting import saved_model
+    from tfpix2pix.inference.translator import Translator
 
     rng = np.random.default_rng(0)
     translator = Translator(importlib.import_module("tests.small").trained_generator(size=8), RGB, RGB)

@@ -30,14 +30,15 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from tfpix2pix.run import Run
+from tfpix2pix.training.run_directory import RunDirectory
 
 MOMENTS = ("any moment", "start-up", "checkpoint", "sample sheet")
 # Runs the command, and writes the name of each example that its data gives into a file of its own.
 SESSION = """
 import itertools, sys
 import tensorflow as tf
-from tfpix2pix import train, trainer
+from tfpix2pix import train
+from tfpix2pix.training import trainer
 
 file, batches = open(sys.argv[1], "a", buffering=1), trainer.training_batches
 
@@ -74,7 +75,7 @@ class Torture:
             small = rng.integers(0, 256, (4, 8, 3), dtype=np.uint8)
             Image.fromarray(small).resize((80, 40)).save(self._pairs / f"{number:02d}.png")
 
-    def start(self, run: Run, examples: Path) -> subprocess.Popen[bytes]:
+    def start(self, run: RunDirectory, examples: Path) -> subprocess.Popen[bytes]:
         """Starts the command, or goes on with it."""
         flags = [
             f"--dataset={self._pairs}",
@@ -96,20 +97,22 @@ class Torture:
                 env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
             )
 
-    def whole(self) -> tuple[Run, Path]:
+    def whole(self) -> tuple[RunDirectory, Path]:
         """Trains without a disturbance; returns the run and the file of its examples."""
-        run, examples = Run(self._folder / "whole"), self._folder / "whole.txt"
+        run, examples = RunDirectory(self._folder / "whole"), self._folder / "whole.txt"
         if self.start(run, examples).wait():
             raise SystemExit((self._folder / "log.txt").read_text())
         return run, examples
 
-    def killed(self, number: int, kills: int, chance: random.Random, bar: tqdm) -> tuple[Run, list[Path], list[str]]:
+    def killed(
+        self, number: int, kills: int, chance: random.Random, bar: tqdm
+    ) -> tuple[RunDirectory, list[Path], list[str]]:
         """Trains to the end, with kills on the way until there were enough.
 
         Returns:
             The run, the files of its sessions' examples, and what each kill hit.
         """
-        run = Run(self._folder / f"killed_{number:02d}")
+        run = RunDirectory(self._folder / f"killed_{number:02d}")
         sessions: list[Path] = []
         hit: list[str] = []
         while True:
@@ -123,7 +126,9 @@ class Torture:
             else:
                 return run, sessions, hit
 
-    def _kill(self, process: subprocess.Popen[bytes], run: Run, moment: str, chance: random.Random) -> str | None:
+    def _kill(
+        self, process: subprocess.Popen[bytes], run: RunDirectory, moment: str, chance: random.Random
+    ) -> str | None:
         """Waits for the moment and kills; returns what the run was at, or `None` if it came to its end before."""
         parts = {"checkpoint": run.checkpoints, "sample sheet": run.samples}
         deadline = time.monotonic() + (chance.uniform(0, 4) if moment == "start-up" else chance.uniform(4, 15))
@@ -152,7 +157,7 @@ def _partial(folder: Path) -> bool:
     return folder.is_dir() and any("partial" in file.name for file in folder.iterdir())
 
 
-def differences(run: Run, whole: Run, sessions: list[Path], examples: Path) -> list[str]:
+def differences(run: RunDirectory, whole: RunDirectory, sessions: list[Path], examples: Path) -> list[str]:
     """Returns what of a run isn't what it should be."""
     found = []
     contents = [_contents(max(one.checkpoints.glob("step_*.npz"))) for one in (run, whole)]

@@ -22,7 +22,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tfpix2pix.train import prepare_tensorflow
+from tfpix2pix.process import prepare_tensorflow
 
 if "--layers" in sys.argv:
     prepare_tensorflow()  # the loops are processes of their own, and see to that themselves

@@ -8,7 +8,7 @@ from pipelines.spec import RGB
 from tfpix2pix import evaluate
 from tfpix2pix.config import ObjectiveConfig, TrainConfig
 from tfpix2pix.metrics import features
-from tfpix2pix.run import Run
+from tfpix2pix.training.run_directory import RunDirectory
 
 PALETTE = ((0, 0, 0), (0, 0, 255), (255, 0, 0))
 SHADES = (40, 130, 220)  # what photos show of each class
@@ -45,7 +45,7 @@ def make_pairs(folder):
 
 def made(folder, generator, data, given=RGB, output=RGB, **objective):
     """A run's folder without the training."""
-    run = Run(folder)
+    run = RunDirectory(folder)
     run.create(
         TrainConfig(data=data, objective=ObjectiveConfig(**objective)),
         {"input": given.to_json(), "target": output.to_json()},

@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfpix2pix.config import ObjectiveConfig
-from tfpix2pix.devices import make_strategy
 from tfpix2pix.models import patchgan_discriminator, unet_generator
-from tfpix2pix.state import TrainState
-from tfpix2pix.train_step import step_loop
+from tfpix2pix.training.devices import make_strategy
+from tfpix2pix.training.state import TrainState
+from tfpix2pix.training.train_step import step_loop
 
 SHAPE = (32, 32, 3)
 MIRRORED = "mirrored"

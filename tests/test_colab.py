@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 from tfpix2pix.evaluation.result import Result
-from tfpix2pix.run import Run, read_history
+from tfpix2pix.training.run_directory import RunDirectory, read_history
 
 FOLDER = Path(__file__).resolve().parent.parent / "colab"
 NAMES = ("train.ipynb", "translate_and_export.ipynb", "evaluate.ipynb")
@@ -76,7 +76,7 @@ def place(tmp_path_factory):
 def trained(place):
     text, shown = execute("train.ipynb", place, steps=4, **TRAINING)
     assert shown == 3, text  # two sheets and the losses
-    return Run(place / "runs/little")
+    return RunDirectory(place / "runs/little")
 
 
 @pytest.fixture(scope="module")

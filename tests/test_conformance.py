@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfpix2pix import checkpoint, models
-from tfpix2pix.devices import make_strategy
-from tfpix2pix.optimizers import FusedAdam
+from tfpix2pix import models
+from tfpix2pix.training import checkpoint
+from tfpix2pix.training.devices import make_strategy
+from tfpix2pix.training.optimizers import FusedAdam
 
 SHAPE = (64, 64, 3)
 MODELS = {

@@ -10,7 +10,8 @@ from tfpix2pix import ablate
 from tfpix2pix.ablate import AblateConfig
 from tfpix2pix.ablation import summary
 from tfpix2pix.ablation.tables import TABLES, folder_name
-from tfpix2pix.config import ConfigError, DataConfig, ModelConfig, ObjectiveConfig
+from tfpix2pix.config import DataConfig, ModelConfig, ObjectiveConfig
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.evaluation.result import Figure, Result, Score
 
 

@@ -3,7 +3,7 @@ import struct
 import numpy as np
 import pytest
 
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.metrics import caffe, fcn8s
 from tfpix2pix.metrics.recogniser import load_recogniser
 

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import small
-from tfpix2pix import checkpoint
-from tfpix2pix.checkpoint import CheckpointError, NonFiniteError
 from tfpix2pix.config import ObjectiveConfig
+from tfpix2pix.training import checkpoint
+from tfpix2pix.training.checkpoint import CheckpointError, NonFiniteError
 
 
 def variables(value=0.0):

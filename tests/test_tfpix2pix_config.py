@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from pipelines.console import format_size, parse_size, parse_value_range
 from tfpix2pix import recipes
 from tfpix2pix.config import (
-    ConfigError,
     DataConfig,
     ModelConfig,
     ObjectiveConfig,
@@ -17,6 +16,7 @@ from tfpix2pix.config import (
     TrainConfig,
     differences,
 )
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.recipes import recipe
 
 

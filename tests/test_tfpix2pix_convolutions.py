@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.small import normal
-from tfpix2pix import convolutions
+from tfpix2pix.kernels import convolutions
 
 ALWAYS, NEVER = (math.inf, 0), (0, math.inf)
 ALL_NEVER = {

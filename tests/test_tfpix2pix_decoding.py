@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from pipelines.spec import RGB, Encoding
 from tests.serving_pictures import bomb, random_picture
-from tfpix2pix.serving import decoding, saved_model
+from tfpix2pix.exporting import decoding, saved_model
 
 GREY = Encoding(channels=1)
 DEEP = Encoding(channels=1, dtype="uint16")

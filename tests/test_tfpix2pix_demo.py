@@ -21,7 +21,7 @@ import pytest
 from pipelines.spec import RGB, Encoding
 from tests.demo import stand_in, write_export
 from tfpix2pix import demo
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.web import build as web
 from tfpix2pix.web import runtime
 from tfpix2pix.web.runtime import Package

@@ -19,7 +19,7 @@ from tests import browser as chromium
 from tests.demo import write_export
 from tests.small import trained_generator
 from tfpix2pix import demo
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.web import build as web
 from tfpix2pix.web import runtime
 
@@ -49,11 +49,11 @@ def litert():
 
 def export(folder, generator, given, size):
     """Writes an export with the generator's float16 file in it."""
-    from tfpix2pix import lite
+    from tfpix2pix.exporting import tflite
 
     samples = np.random.default_rng(0).uniform(-1, 1, (1, size, size, given.depth)).astype(np.float32)
     options = {"samples": samples, "representative": [], "formats": ["float16"], "size": (size, size)}
-    (result,) = lite.convert(generator, given, RGB, folder, **options)
+    (result,) = tflite.convert(generator, given, RGB, folder, **options)
     assert result.file, result.fault
     return write_export(folder, model=result.file.read_bytes(), given=given, size=[size, size])
 

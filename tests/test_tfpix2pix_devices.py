@@ -4,7 +4,7 @@ import types
 import pytest
 import tensorflow as tf
 
-from tfpix2pix import devices
+from tfpix2pix.training import devices
 
 
 @pytest.fixture

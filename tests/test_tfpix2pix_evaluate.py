@@ -15,14 +15,15 @@ from PIL import Image
 from pipelines.spec import RGB
 from tests.evaluated_runs import PALETTE, VAL, make_pairs, network, read, verb
 from tfpix2pix import evaluate
-from tfpix2pix.config import ConfigError, DataConfig, TrainConfig
+from tfpix2pix.config import DataConfig, TrainConfig
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.evaluate import EvaluateConfig
 from tfpix2pix.evaluation import collect, files, remarks
 from tfpix2pix.evaluation.result import Result
 from tfpix2pix.metrics import bootstrap, features, frechet, histograms, pixel, recogniser, segmentation
-from tfpix2pix.run import Run
 from tfpix2pix.study import pictures as study
 from tfpix2pix.train import main as train
+from tfpix2pix.training.run_directory import RunDirectory
 
 
 @pytest.fixture(scope="module")
@@ -305,9 +306,9 @@ def test_an_export_knows_what_it_was_trained_on(run, evaluated, tmp_path):
 
     exported = tmp_path / "saved_models" / "little"
     assert export.main([f"--run={run}", f"--output={exported}", "--formats", "saved_model", "--samples=1"]) == 0
-    assert collect.trained_config(exported) == collect.trained_config(exported / "1") == Run(run).read_config()
-    assert collect.trained_config(run / "generator.keras") == Run(run).read_config()
-    assert collect.trained_config(exported / "model_float32.tflite") == Run(run).read_config()
+    assert collect.trained_config(exported) == collect.trained_config(exported / "1") == RunDirectory(run).read_config()
+    assert collect.trained_config(run / "generator.keras") == RunDirectory(run).read_config()
+    assert collect.trained_config(exported / "model_float32.tflite") == RunDirectory(run).read_config()
     assert verb(f"--model={exported}", f"--output={tmp_path / 'o'}") == 0
     result = Result.read(tmp_path / "o" / "evaluation.json")
     assert result.about["objective"] == "L1+cGAN"

@@ -19,12 +19,12 @@ from pipelines.datasets import cityscapes
 from pipelines.spec import RGB, Encoding
 from tests.evaluated_runs import PALETTE, SIZE, classes, made, make_pairs, network, read, verb
 from tests.small import trained_generator
-from tfpix2pix import noise
 from tfpix2pix.config import DataConfig
 from tfpix2pix.evaluation import collect, labels
 from tfpix2pix.evaluation.result import Result
-from tfpix2pix.loading import open_model
+from tfpix2pix.inference.backends import open_model
 from tfpix2pix.metrics import bootstrap, features, recogniser, segmentation
+from tfpix2pix.models import dropout
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_noise_is_of_a_seed_and_normalisation_by_the_pictures_own_statistics(nor
     assert np.abs(first.astype(int) - other).mean() > 1
     inputs = collect.collect(model, opened, 5).inputs.astype(np.float32) / 127.5 - 1
     for place, index in enumerate((0, 4, 8)):  # of the split, so it is the same whichever others are evaluated
-        with noise.seeded(generator, tf.constant([5, index])):
+        with dropout.dropout_seed_scope(generator, tf.constant([5, index])):
             expected = (np.asarray(generator(inputs[place][None], training=True)[0]) + 1) * 127.5
         assert np.abs(first[place] - expected).max() < 0.51
 

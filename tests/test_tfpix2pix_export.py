@@ -12,8 +12,8 @@ from PIL import Image
 from tests.demo import stand_in
 from tests.runs import full_disk
 from tfpix2pix import export, translate
-from tfpix2pix.config import ConfigError
-from tfpix2pix.loading import open_model
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.inference.backends import open_model
 from tfpix2pix.train import main as train
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed (extra `lite`)")

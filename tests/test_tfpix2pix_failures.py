@@ -11,7 +11,7 @@ from scipy import stats
 from tfpix2pix.evaluation import failures
 from tfpix2pix.evaluation.failures import SCORES, Relation, plot, relate, remarks, worst_sheet
 from tfpix2pix.evaluation.result import Result, Score
-from tfpix2pix.report import shortened
+from tfpix2pix.training.figures import shortened
 
 L1 = Score("l1", "L1", "lower")
 EIGHT = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]

@@ -11,10 +11,10 @@ from PIL import Image
 import tfpix2pix
 from tests.runs import assert_same_run, full_disk, small_config
 from tfpix2pix import train
-from tfpix2pix.checkpoint import CheckpointError
-from tfpix2pix.config import ConfigError
-from tfpix2pix.run import Run
-from tfpix2pix.trainer import Trainer
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.training.checkpoint import CheckpointError
+from tfpix2pix.training.run_directory import RunDirectory
+from tfpix2pix.training.trainer import Trainer
 
 
 @contextlib.contextmanager
@@ -43,7 +43,7 @@ def test_a_disk_that_is_full_during_a_checkpoint(pairs, whole, tmp_path):
         stack.enter_context(at_step(20, lambda: stack.enter_context(full_disk())))
         with pytest.raises(CheckpointError, match=r"can't be written: File too large\. .*resumes from step_\d+\.npz"):
             tfpix2pix.fit(config)
-    run = Run(config.run.workdir)
+    run = RunDirectory(config.run.workdir)
     assert len(list(run.checkpoints.iterdir())) == 3
     assert not partial_files(run)
     assert_same_run(tfpix2pix.fit(config), whole)
@@ -53,7 +53,7 @@ def test_a_disk_that_is_full_before_the_first_checkpoint(pairs, tmp_path):
     config = small_config(pairs, tmp_path / "run", checkpoint_minutes=0.0, sample_every=45)
     with full_disk(5_000), pytest.raises(CheckpointError, match="starts again: there is no checkpoint yet"):
         tfpix2pix.fit(config)
-    assert not partial_files(Run(config.run.workdir))
+    assert not partial_files(RunDirectory(config.run.workdir))
 
 
 def test_a_folder_that_nobody_can_write(pairs, tmp_path):
@@ -124,7 +124,7 @@ def test_a_clock_that_jumps(pairs, whole, tmp_path, monkeypatch):
 def test_a_drive_that_was_cut_off_while_a_checkpoint_was_written(pairs, whole, tmp_path, capsys):
     # A mounted drive may show a file under its name before all of it is there: empty, or without its end.
     config = small_config(pairs, tmp_path / "run", checkpoint_minutes=0.0)
-    run = Run(config.run.workdir)
+    run = RunDirectory(config.run.workdir)
 
     def cut():
         raise KeyboardInterrupt

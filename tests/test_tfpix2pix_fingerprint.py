@@ -8,9 +8,10 @@ from PIL import Image
 
 from pipelines.sources import Files, Generated, Item
 from pipelines.spec import RGB, Encoding, Original, Preprocessing
-from tfpix2pix.config import ConfigError, TrainConfig
-from tfpix2pix.fingerprint import DataDescription
-from tfpix2pix.run import Run
+from tfpix2pix.config import TrainConfig
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.training.fingerprint import DataDescription
+from tfpix2pix.training.run_directory import RunDirectory
 
 AS_USUAL = Preprocessing()
 
@@ -28,7 +29,7 @@ def described(folder, **changes):
 
 
 def run_on(folder, data):
-    run = Run(folder)
+    run = RunDirectory(folder)
     run.create(TrainConfig(), data)
     return run
 

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from pipelines import encode
 from pipelines.spec import RGB, Encoding
 from tests.small import trained_generator
-from tfpix2pix import convolutions, inference, tiles
+from tfpix2pix.inference import tiling
+from tfpix2pix.inference.padding import crop_to, pad_to_multiple
+from tfpix2pix.inference.translator import SubpixelUpConvolution, Translator, inference_copy, multiple_of
+from tfpix2pix.kernels import convolutions
 
 
 @settings(deadline=None, max_examples=15)
@@ -27,7 +30,7 @@ def test_subpixel_form_equals_the_transposed_convolution(shape, filters, use_bia
     kernel = rng.normal(size=original.kernel.shape).astype(np.float32)
     bias = [rng.normal(size=filters).astype(np.float32)] if use_bias else []
     original.set_weights([kernel, *bias])
-    subpixel = inference.SubpixelUpConvolution(filters, use_bias)
+    subpixel = SubpixelUpConvolution(filters, use_bias)
     subpixel.build(shape)
     subpixel.set_weights([convolutions.subpixel_kernel(kernel).numpy(), *bias])
     np.testing.assert_allclose(subpixel(x), original(x), atol=1e-5, rtol=1e-5)
@@ -41,17 +44,17 @@ def test_the_copy_gives_the_generators_output(norm, skips, rng):
     expected = generator(images, training=False)
     assert float(tf.math.reduce_std(expected)) > 0.05
     for size in ((None, None), (32, 32)):
-        np.testing.assert_allclose(inference.inference_copy(generator, size)(images), expected, atol=1e-5)
+        np.testing.assert_allclose(inference_copy(generator, size)(images), expected, atol=1e-5)
 
 
 def test_what_the_sides_must_be_a_multiple_of():
-    assert inference.multiple_of(trained_generator()) == 32
+    assert multiple_of(trained_generator()) == 32
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (31, 33), (32, 64), (70, 5)])
 def test_any_size_comes_back_and_its_middle_is_what_the_padded_picture_gives(shape, rng):
     generator = trained_generator()
-    translator = inference.Translator(generator, RGB, RGB)
+    translator = Translator(generator, RGB, RGB)
     image = rng.uniform(-1, 1, (1, *shape, 3)).astype(np.float32)
     output = translator.values(image)
     assert output.shape == image.shape
@@ -61,25 +64,25 @@ def test_any_size_comes_back_and_its_middle_is_what_the_padded_picture_gives(sha
         widths = [(0, 0)] * 4
         widths[axis] = (missing // 2, missing - missing // 2)
         padded = np.pad(padded, widths, "reflect" if shape[axis - 1] > 1 else "edge")  # numpy can't reflect one pixel
-    expected = inference.inference_copy(generator)(padded)
+    expected = inference_copy(generator)(padded)
     expected = expected[:, pad[0] // 2 : pad[0] // 2 + shape[0], pad[1] // 2 : pad[1] // 2 + shape[1]]
     np.testing.assert_allclose(output, expected, atol=1e-5)
 
 
 def test_reflection_is_numpys(rng):
     image = rng.uniform(size=(1, 7, 3, 2)).astype(np.float32)
-    padded = inference.pad_to_multiple(image, 16)
+    padded = pad_to_multiple(image, 16)
     np.testing.assert_array_equal(padded, np.pad(image, [(0, 0), (4, 5), (6, 7), (0, 0)], "reflect"))
-    np.testing.assert_array_equal(inference.crop_to(padded, 7, 3), image)
+    np.testing.assert_array_equal(crop_to(padded, 7, 3), image)
 
 
 def test_noise_is_a_function_of_its_seed(rng):
-    translator = inference.Translator(trained_generator(dropout=0.5), RGB, RGB, noise=True)
+    translator = Translator(trained_generator(dropout=0.5), RGB, RGB, noise=True)
     image = rng.uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
     first, again, other = (translator.values(image, tf.constant(seed)).numpy() for seed in ([1, 0], [1, 0], [1, 1]))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 1e-3
-    plain = inference.Translator(trained_generator(dropout=0.5), RGB, RGB)
+    plain = Translator(trained_generator(dropout=0.5), RGB, RGB)
     np.testing.assert_allclose(translator.values(image), plain.values(image), atol=1e-6)
 
 
@@ -94,7 +97,7 @@ def test_noise_is_a_function_of_its_seed(rng):
     ],
 )
 def test_pictures_in_pictures_out(given, made, rng):
-    translator = inference.Translator(trained_generator(channels=(given.depth, made.depth)), given, made)
+    translator = Translator(trained_generator(channels=(given.depth, made.depth)), given, made)
     pictures = rng.integers(0, int(given.high) + 1, (2, 20, 24, given.channels)).astype(given.dtype)
     output = translator.images(tf.constant(pictures)).numpy()
     assert output.shape == (2, 20, 24, made.channels)
@@ -109,7 +112,7 @@ def test_pictures_in_pictures_out(given, made, rng):
 @settings(deadline=None, max_examples=40)
 @given(length=st.integers(1, 500), tile=st.integers(1, 200), overlap=st.sampled_from([0.0, 0.25, 0.5]))
 def test_tiles_cover_a_side_and_overlap(length, tile, overlap):
-    places = tiles.starts(length, tile, overlap)
+    places = tiling.starts(length, tile, overlap)
     assert places[0] == 0
     assert places[-1] + tile >= length
     assert places[-1] + tile <= max(length, tile)
@@ -125,7 +128,7 @@ def test_tiling_a_pointwise_translation_shows_no_seam(rng):
         seen.append(tile.shape)
         return tile[..., :2] * 0.5
 
-    output = tiles.translate_tiled(translate, image, (32, 16))
+    output = tiling.translate_tiled(translate, image, (32, 16))
     np.testing.assert_allclose(output, image[..., :2] * 0.5, atol=1e-6)
     assert set(seen) == {(1, 32, 16, 3)}
 
@@ -134,5 +137,5 @@ def test_seams_are_blended_gradually():
     # Each tile is painted with one number, so a seam would be a jump.
     numbers = iter(range(10))
     image = np.zeros((16, 64, 1), np.float32)
-    output = tiles.translate_tiled(lambda tile: np.full_like(tile, next(numbers)), image, (16, 24))
+    output = tiling.translate_tiled(lambda tile: np.full_like(tile, next(numbers)), image, (16, 24))
     assert np.abs(np.diff(output[0, :, 0])).max() < 0.35

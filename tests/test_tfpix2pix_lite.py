@@ -14,10 +14,11 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 
 from pipelines.spec import RGB, Encoding
-from tfpix2pix import lite, lite_metadata, models
-from tfpix2pix.config import ConfigError
-from tfpix2pix.inference import inference_copy
-from tfpix2pix.lite_metadata import About
+from tfpix2pix import models
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.exporting import tflite, tflite_metadata
+from tfpix2pix.exporting.tflite_metadata import About
+from tfpix2pix.inference.translator import inference_copy
 
 SIZE = (64, 64)
 
@@ -47,7 +48,7 @@ ENCODINGS = Encoding("labels", palette=((0, 0, 0), (255, 0, 0), (0, 255, 0), (0,
 def convert(generator, folder, samples=None, **options):
     samples = pictures(3) if samples is None else samples
     options.setdefault("size", SIZE)
-    return lite.convert(
+    return tflite.convert(
         generator, *ENCODINGS, folder, samples=samples, representative=np.split(pictures(6, seed=2), 6), **options
     )
 
@@ -108,7 +109,7 @@ def operations(file):
 
 def test_what_the_graphs_are_made_of(converted):
     folder, _ = converted
-    for name in lite.FORMATS:
+    for name in tflite.FORMATS:
         kinds = {kind for kind, _ in operations(folder / f"model_{name}.tflite")}
         assert not kinds & {"TRANSPOSE_CONV", "BROADCAST_TO", "RESHAPE", "CUSTOM"}
     int8 = flatbuffer_utils.schema_fb.TensorType.INT8
@@ -124,7 +125,7 @@ def test_what_the_graphs_are_made_of(converted):
 
 
 def test_table_has_every_column(converted):
-    lines = lite.table(converted[1]).splitlines()
+    lines = tflite.table(converted[1]).splitlines()
     head = [cell.strip() for cell in lines[0].strip("|").split("|")]
     assert head == [
         "format",
@@ -146,26 +147,26 @@ def test_table_has_every_column(converted):
 
 
 def test_a_file_over_its_limit_is_not_written(generator, tmp_path, monkeypatch):
-    monkeypatch.setitem(lite.LIMITS, "dynamic", 1e-6)
+    monkeypatch.setitem(tflite.LIMITS, "dynamic", 1e-6)
     float32, dynamic = convert(generator, tmp_path, formats=("float32", "dynamic"))
     assert [path.name for path in tmp_path.iterdir()] == ["model_float32.tflite"]
     assert float32.file
     assert dynamic.file is None
     assert "more than the limit of 1e-06" in dynamic.fault
     assert dynamic.mean_difference > 1e-6
-    assert f"dynamic: {dynamic.fault}" in lite.table([float32, dynamic])
+    assert f"dynamic: {dynamic.fault}" in tflite.table([float32, dynamic])
 
 
 def test_output_that_is_not_finite_is_refused(generator, tmp_path, monkeypatch):
-    monkeypatch.setattr(lite._Work, "run", lambda work, model: (np.full((3, *SIZE, 3), np.nan, np.float32), {}))
+    monkeypatch.setattr(tflite._Work, "run", lambda work, model: (np.full((3, *SIZE, 3), np.nan, np.float32), {}))
     (result,) = convert(generator, tmp_path, formats=("float32",))
     assert "isn't finite" in result.fault
     assert not list(tmp_path.iterdir())
-    assert "| - | - | - | - | - | - | no |" in lite.table([result])
+    assert "| - | - | - | - | - | - | no |" in tflite.table([result])
 
 
 def test_a_file_that_ends_the_interpreter_is_that_formats_error(generator, tmp_path, monkeypatch):
-    monkeypatch.setattr(lite, "with_metadata", lambda model, *rest: b"\x18\0\0\0TFL3" + b"\xff" * 4096)
+    monkeypatch.setattr(tflite, "with_metadata", lambda model, *rest: b"\x18\0\0\0TFL3" + b"\xff" * 4096)
     (result,) = convert(generator, tmp_path, formats=("float32",))
     assert result.file is None
     assert result.fault.startswith("the process to measure it")
@@ -179,9 +180,9 @@ def test_how_a_worker_ends_is_told(tmp_path, monkeypatch):
     def told(body, timeout=60.0):
         script.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
         script.chmod(0o755)
-        monkeypatch.setattr(lite, "TIMEOUT", timeout)
-        with pytest.raises(lite.LiteError) as caught:
-            lite._worker("measure", tmp_path)
+        monkeypatch.setattr(tflite, "TIMEOUT", timeout)
+        with pytest.raises(tflite.LiteError) as caught:
+            tflite._worker("measure", tmp_path)
         return str(caught.value)
 
     assert told("echo node 7 is unsound >&2; kill -ABRT $$") == (
@@ -283,8 +284,8 @@ def test_metadata_is_read_back(converted):
     ],
 )
 def test_what_channels_mean(encoding, words):
-    assert words in lite_metadata.meaning(encoding)
-    read = _Table.root(lite_metadata.metadata(About(), encoding, encoding))
+    assert words in tflite_metadata.meaning(encoding)
+    read = _Table.root(tflite_metadata.metadata(About(), encoding, encoding))
     assert words in read.tables(3)[0].tables(2)[0].text(1)
 
 
@@ -294,7 +295,7 @@ def test_arguments_that_dont_fit(generator, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"`samples` must have the files' size, \(128, 64\)"):
         convert(generator, tmp_path, size=(128, 64))
     with pytest.raises(ValueError, match="`representative` is empty"):
-        lite.convert(generator, *ENCODINGS, tmp_path, samples=pictures(1), representative=[], size=SIZE)
-    monkeypatch.setattr(lite.importlib.util, "find_spec", lambda name: None)
+        tflite.convert(generator, *ENCODINGS, tmp_path, samples=pictures(1), representative=[], size=SIZE)
+    monkeypatch.setattr(tflite.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"tfpix2pix\[lite\]"):
         convert(generator, tmp_path)

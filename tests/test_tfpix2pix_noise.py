@@ -1,14 +1,13 @@
 import numpy as np
 import tensorflow as tf
 
-from tfpix2pix import noise
-from tfpix2pix.models import unet_generator
+from tfpix2pix.models import dropout, unet_generator
 
 IMAGE = tf.random.stateless_uniform((1, 32, 32, 3), seed=(0, 0), minval=-1)
 
 
 def translate(generator, seed):
-    with noise.seeded(generator, tf.constant([0, seed])):
+    with dropout.dropout_seed_scope(generator, tf.constant([0, seed])):
         return generator(IMAGE, training=True).numpy()
 
 
@@ -35,7 +34,7 @@ def test_layers_draw_different_masks():
     inputs = keras.Input((64,))
     layers = [keras.layers.Dropout(0.5)(inputs), keras.layers.Dropout(0.5)(inputs)]
     model = keras.Model(inputs, layers)
-    with noise.seeded(model, tf.constant([3, 4])):
+    with dropout.dropout_seed_scope(model, tf.constant([3, 4])):
         one, other = model(tf.ones((1, 64)), training=True)
     assert 16 < int(tf.reduce_sum(tf.cast(one != other, tf.int32))) < 48
     assert set(np.unique(one)) == {0.0, 2.0}
@@ -46,7 +45,7 @@ def test_in_a_graph_with_a_computed_seed():
 
     @tf.function
     def translate_with(seed):
-        with noise.seeded(generator, seed):
+        with dropout.dropout_seed_scope(generator, seed):
             return generator(IMAGE, training=True)
 
     one, again, other = (translate_with(tf.constant([0, seed])).numpy() for seed in (1, 1, 2))

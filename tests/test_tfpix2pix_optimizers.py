@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfpix2pix.optimizers import FusedAdam, LossScale, learning_rate
+from tfpix2pix.training.optimizers import FusedAdam, LossScale, learning_rate
 
 
 def test_adam_follows_the_published_formula(rng):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipelines import images
 from tfpix2pix import evaluate, export, train, translate
-from tfpix2pix.run import Run
+from tfpix2pix.training.run_directory import RunDirectory
 
 LOW, HIGH = -1000, 3000
 SMALL = ("--image-size=32", "--base-filters=4", "--patch-size=16", "--steps=2", "--sample-every=2", "--dropout=0")
@@ -40,7 +40,7 @@ def run(scans, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "scans"
     flags = [f"--dataset={scans}", f"--workdir={workdir}", f"--value-range={LOW}:{HIGH}", *SMALL]
     assert verb(train, *flags) == 0
-    return Run(workdir)
+    return RunDirectory(workdir)
 
 
 def test_a_range_is_asked_for_by_its_flag(scans, tmp_path, capsys):

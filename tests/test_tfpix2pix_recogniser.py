@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.metrics import fcn, recogniser, recognition, scores
 from tfpix2pix.metrics.recogniser import load_recogniser
 

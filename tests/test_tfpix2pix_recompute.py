@@ -4,10 +4,10 @@ import pytest
 import tensorflow as tf
 
 from tests import small
-from tfpix2pix import noise, twins
 from tfpix2pix.config import ObjectiveConfig
-from tfpix2pix.models import patchgan_discriminator, unet_generator
-from tfpix2pix.recompute import recomputing
+from tfpix2pix.kernels import accelerate
+from tfpix2pix.kernels.gradient_checkpointing import recomputing
+from tfpix2pix.models import dropout, patchgan_discriminator, unet_generator
 
 
 def as_it_is(layer):
@@ -17,7 +17,7 @@ def as_it_is(layer):
 def gradients_of(model, network, inputs):
     @tf.function
     def run():
-        with tf.GradientTape() as tape, noise.seeded(model, tf.constant([0, 1])):
+        with tf.GradientTape() as tape, dropout.dropout_seed_scope(model, tf.constant([0, 1])):
             output = network(inputs, training=True)
             loss = tf.reduce_sum(output * tf.random.stateless_normal(output.shape, (0, 3)))
         return [output, *tape.gradient(loss, [weight.value for weight in model.trainable_weights])]
@@ -29,7 +29,7 @@ def values(shape):
     return tf.random.stateless_normal(shape, (0, 7))
 
 
-@pytest.mark.parametrize("form", [as_it_is, twins.twin_of])
+@pytest.mark.parametrize("form", [as_it_is, accelerate.cpu_kernel])
 @pytest.mark.parametrize("norm", ["instance", "batch", "none"])
 def test_a_generators_gradients_are_the_same_bits_dropout_included(norm, form):
     model, image = unet_generator((32, 64, 3), base_filters=4, norm=norm, seed=1), values((2, 32, 64, 3))

@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from tfpix2pix.report import loss_plot, sample_sheet
+from tfpix2pix.training.figures import loss_plot, sample_sheet
 
 
 def test_sheet_shows_every_picture_pixel_for_pixel(tmp_path, rng):

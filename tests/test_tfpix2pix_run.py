@@ -3,8 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfpix2pix.config import ConfigError, ModelConfig, TrainConfig
-from tfpix2pix.run import History, Run, read_history
+from tfpix2pix.config import ModelConfig, TrainConfig
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.training.run_directory import History, RunDirectory, read_history
 
 
 def test_history_round_trips_float32_exactly(tmp_path, rng):
@@ -37,7 +38,7 @@ DATA = {"input": {"kind": "image", "palette": ((1, 2, 3),)}, "training_pairs": 4
 
 
 def test_a_new_run_and_its_config(tmp_path):
-    run = Run(tmp_path / "new" / "run")
+    run = RunDirectory(tmp_path / "new" / "run")
     run.check(TrainConfig())
     assert not run.folder.exists()
     run.create(TrainConfig(), DATA)
@@ -46,7 +47,7 @@ def test_a_new_run_and_its_config(tmp_path):
 
 
 def test_another_runs_config_is_refused_with_the_difference(tmp_path):
-    run = Run(tmp_path)
+    run = RunDirectory(tmp_path)
     run.create(TrainConfig(), DATA)
     other = dataclasses.replace(TrainConfig(), model=ModelConfig(base_filters=16, norm="batch"))
     with pytest.raises(ConfigError) as error:
@@ -56,7 +57,7 @@ def test_another_runs_config_is_refused_with_the_difference(tmp_path):
 
 
 def test_what_a_killed_run_left_behind_is_removed(tmp_path):
-    run = Run(tmp_path)
+    run = RunDirectory(tmp_path)
     run.create(TrainConfig(), DATA)
     for folder in (run.folder, run.samples, run.checkpoints):
         (folder / ".0123abcd.partial.npz").write_bytes(b"cut off")
@@ -67,18 +68,18 @@ def test_what_a_killed_run_left_behind_is_removed(tmp_path):
 def test_foreign_files_are_not_written_over(tmp_path):
     (tmp_path / "history.csv").write_text("mine")
     with pytest.raises(ConfigError, match=r"holds history\.csv"):
-        Run(tmp_path).check(TrainConfig())
+        RunDirectory(tmp_path).check(TrainConfig())
 
 
 def test_a_file_is_no_workdir(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="is a file"):
-        Run(tmp_path / "file").check(TrainConfig())
+        RunDirectory(tmp_path / "file").check(TrainConfig())
 
 
 def test_a_damaged_config_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ConfigError, match=r"config\.json: This is not a run's config"):
-        Run(tmp_path).check(TrainConfig())
+        RunDirectory(tmp_path).check(TrainConfig())
     with pytest.raises(ConfigError, match="is not a run"):
-        Run(tmp_path / "nowhere").read_config()
+        RunDirectory(tmp_path / "nowhere").read_config()

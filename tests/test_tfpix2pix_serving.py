@@ -10,8 +10,8 @@ import tensorflow as tf
 from pipelines.spec import RGB, Encoding
 from tests.serving_pictures import NAME, bomb, file_bytes, random_picture
 from tests.small import trained_generator
-from tfpix2pix.inference import Translator
-from tfpix2pix.serving import decoding, saved_model
+from tfpix2pix.exporting import decoding, saved_model
+from tfpix2pix.inference.translator import Translator
 
 LIMIT = 128 * 128  # pixels
 HOUNSFIELD = Encoding(channels=1, dtype="int16", value_range=(-1000.0, 3000.0))

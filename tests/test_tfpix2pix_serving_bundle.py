@@ -10,9 +10,9 @@ from pipelines.spec import RGB
 from tests.serving_pictures import NAME, WITHOUT, random_picture
 from tests.serving_stand_in import StandIn
 from tests.small import trained_generator
-from tfpix2pix.config import ConfigError
-from tfpix2pix.inference import Translator
-from tfpix2pix.serving import bundle
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.exporting import serving_bundle
+from tfpix2pix.inference.translator import Translator
 
 pytest.importorskip("tensorflow_serving", reason=WITHOUT)
 
@@ -44,7 +44,7 @@ def batching_parameters():
 @pytest.fixture(scope="module")
 def folder(small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
-    version = bundle.write(small, folder, NAME, [random_picture(48, 64), random_picture(5, 3)])
+    version = serving_bundle.write(small, folder, NAME, [random_picture(48, 64), random_picture(5, 3)])
     assert version == folder / NAME / "1"
     return folder
 
@@ -80,7 +80,7 @@ def test_configurations_parse(folder):
 def test_compose_file(folder):
     yaml = pytest.importorskip("yaml", reason="pip install pyyaml")
     service = yaml.safe_load((folder / "compose.yaml").read_text())["services"]["serving"]
-    assert service["image"] == bundle.IMAGE
+    assert service["image"] == serving_bundle.IMAGE
     assert service["volumes"] == [".:/models:ro"]
     assert "--model_config_file=/models/models.config" in service["command"]
     assert "--batching_parameters_file=/models/batching.config" in service["command"]
@@ -119,11 +119,11 @@ def test_another_version_and_another_model(small, folder, tmp_path):
     )
     (both / "models.config").write_text(edited)
     (both / "batching.config").write_text("# mine")
-    assert bundle.write(small, both, NAME, []) == both / NAME / "2"
+    assert serving_bundle.write(small, both, NAME, []) == both / NAME / "2"
     assert not (both / NAME / "2" / "assets.extra").exists()
     assert (both / "models.config").read_text() == edited
     assert (both / "batching.config").read_text() == "# mine"
-    assert bundle.write(small, both, "other", []) == both / "other" / "1"
+    assert serving_bundle.write(small, both, "other", []) == both / "other" / "1"
     config = text_format.Parse((both / "models.config").read_text(), model_server_config_pb2.ModelServerConfig())
     first, second = config.model_config_list.config
     assert first.model_version_policy.HasField("all")
@@ -133,7 +133,7 @@ def test_another_version_and_another_model(small, folder, tmp_path):
 @pytest.mark.parametrize("name", ["", "a/b", "../a", "a b", ".a", "ä"])
 def test_names_that_are_no_address(small, tmp_path, name):
     with pytest.raises(ConfigError, match="letters, digits"):
-        bundle.write(small, tmp_path, name, [])
+        serving_bundle.write(small, tmp_path, name, [])
 
 
 @pytest.mark.parametrize(
@@ -141,16 +141,16 @@ def test_names_that_are_no_address(small, tmp_path, name):
 )
 def test_examples_that_the_server_would_fail_on(small, tmp_path, picture):
     with pytest.raises(ConfigError, match=r"must be uint8 \(H, W, 3\)"):
-        bundle.write(small, tmp_path, NAME, [picture])
+        serving_bundle.write(small, tmp_path, NAME, [picture])
     with pytest.raises(ConfigError, match="more than the 100 pixels"):
-        bundle.write(small, tmp_path, NAME, [random_picture(11, 10)], max_pixels=100)
+        serving_bundle.write(small, tmp_path, NAME, [random_picture(11, 10)], max_pixels=100)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_configuration_is_named(small, tmp_path):
     (tmp_path / "models.config").write_text("model_config_list { oops")
     with pytest.raises(ConfigError, match=r"models\.config can't be read"):
-        bundle.write(small, tmp_path, NAME, [])
+        serving_bundle.write(small, tmp_path, NAME, [])
     assert [file.name for file in tmp_path.iterdir()] == ["models.config"]
 
 
@@ -158,4 +158,4 @@ def test_without_the_messages(small, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
     monkeypatch.setitem(sys.modules, "tensorflow_serving.config", None)
     with pytest.raises(ConfigError, match="--no-deps tensorflow-serving-api"):
-        bundle.write(small, tmp_path, NAME, [random_picture(8, 8)])
+        serving_bundle.write(small, tmp_path, NAME, [random_picture(8, 8)])

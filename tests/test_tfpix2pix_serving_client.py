@@ -11,8 +11,9 @@ from pipelines.spec import RGB, Encoding
 from tests.serving_pictures import NAME, WITHOUT, file_bytes
 from tests.serving_stand_in import StandIn
 from tests.small import trained_generator
-from tfpix2pix.inference import Translator
-from tfpix2pix.serving import client, saved_model
+from tfpix2pix.exporting import saved_model
+from tfpix2pix.inference.translator import Translator
+from tfpix2pix.serving import client
 
 
 @pytest.fixture(scope="module")

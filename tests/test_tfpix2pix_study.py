@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.study import HOSTILE, answers, fakes, make_pictures, make_study
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.study import __main__ as verbs
 from tfpix2pix.study import pictures, plan
 from tfpix2pix.study.plan import Study

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfpix2pix.models import blocks
+from tfpix2pix.models import layers
 
 GOLDEN = pathlib.Path(__file__).parent / "golden" / "tfa_instance_norm.npz"
 EPSILONS = ("1e-05", "0.001")
@@ -44,7 +44,7 @@ def golden() -> dict[str, np.ndarray]:
 
 def our_layer(case: str, epsilon: str, order: tuple[str, str] = ("gamma", "beta")) -> keras.layers.Layer:
     """Returns the package's layer with the stored weights set in `order`."""
-    ours = blocks.normalization("instance", blocks.Weights(0), name="norm")
+    ours = layers.normalization("instance", layers.SeededInitializers(0), name="norm")
     assert ours is not None
     # Only epsilon is changed, so everything else is what the networks are built with.
     layer: keras.layers.Layer = type(ours).from_config({**ours.get_config(), "epsilon": float(epsilon)})
@@ -103,7 +103,7 @@ def test_weights_have_the_same_order() -> None:
 
 
 def test_our_epsilon_is_among_the_stored_ones() -> None:
-    ours = blocks.normalization("instance", blocks.Weights(0), name="norm")
+    ours = layers.normalization("instance", layers.SeededInitializers(0), name="norm")
     assert ours is not None
     assert ours.get_config()["epsilon"] == float(EPSILONS[0])
 

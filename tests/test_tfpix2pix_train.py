@@ -8,7 +8,7 @@ from PIL import Image
 
 from tfpix2pix import train
 from tfpix2pix.config import TrainConfig
-from tfpix2pix.run import Run
+from tfpix2pix.training.run_directory import RunDirectory
 
 
 def ask(*flags):
@@ -129,6 +129,6 @@ def test_networks_that_do_not_fit_the_pictures_are_refused_before_a_folder_is_ma
 
 
 def test_another_runs_folder_is_refused(pairs_folder, tmp_path, capsys):
-    Run(tmp_path).create(TrainConfig(), {})
+    RunDirectory(tmp_path).create(TrainConfig(), {})
     assert train.main([f"--dataset={pairs_folder}", f"--workdir={tmp_path}"]) == 2
     assert "holds another run" in capsys.readouterr().err

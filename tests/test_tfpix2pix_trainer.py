@@ -17,11 +17,11 @@ import tfpix2pix
 from pipelines import encode
 from pipelines.spec import RGB
 from tests.runs import assert_same_run, small_config, weights
-from tfpix2pix import checkpoint
-from tfpix2pix.config import ConfigError
-from tfpix2pix.run import Run, read_history
-from tfpix2pix.state import build_state
-from tfpix2pix.trainer import Interrupted, NonFiniteLossError, Trainer
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.training import checkpoint
+from tfpix2pix.training.run_directory import RunDirectory, read_history
+from tfpix2pix.training.state import build_state
+from tfpix2pix.training.trainer import Interrupted, NonFiniteLossError, Trainer
 
 
 def test_a_run_writes_what_the_readme_promises(whole):
@@ -128,7 +128,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(pairs, tmp_pa
     config = dataclasses.replace(config, objective=objective)
     with pytest.raises(NonFiniteLossError, match=r"no longer finite at step \d+"):
         tfpix2pix.fit(config)
-    run = Run(config.run.workdir)
+    run = RunDirectory(config.run.workdir)
     state = build_state(config)
     step, damaged = checkpoint.restore(run.checkpoints, state.named_variables())
     assert damaged == []

@@ -11,13 +11,14 @@ from pipelines import images
 from pipelines.spec import RGB, Encoding
 from tests.small import trained_generator
 from tfpix2pix import translate
-from tfpix2pix.config import ConfigError, TrainConfig
-from tfpix2pix.loading import open_model
-from tfpix2pix.run import Run
+from tfpix2pix.config import TrainConfig
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.inference.backends import open_model
+from tfpix2pix.training.run_directory import RunDirectory
 
 
-def make_run(folder: Path, given: Encoding = RGB, made: Encoding = RGB, dropout: float = 0.0) -> Run:
-    run = Run(folder)
+def make_run(folder: Path, given: Encoding = RGB, made: Encoding = RGB, dropout: float = 0.0) -> RunDirectory:
+    run = RunDirectory(folder)
     run.create(TrainConfig(), {"input": given.to_json(), "target": made.to_json()})
     trained_generator(dropout=dropout, channels=(given.depth, made.depth)).save(run.generator)
     return run
@@ -270,7 +271,7 @@ def test_what_is_no_model_is_refused(tmp_path, pictures, capsys, made, message):
     elif made == "x.keras":
         model.write_text("no zip")
     elif made == "run":
-        Run(model).create(TrainConfig(), json.loads("{}"))
+        RunDirectory(model).create(TrainConfig(), json.loads("{}"))
     assert verb(f"--model={model}", f"--input={pictures}", f"--output={tmp_path / 'o'}") == 2
     assert message in capsys.readouterr().err
 

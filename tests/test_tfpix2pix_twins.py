@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.small import normal
-from tfpix2pix import noise, twins
-from tfpix2pix.models import patchgan_discriminator, unet_generator
+from tfpix2pix.kernels import accelerate
+from tfpix2pix.models import dropout, patchgan_discriminator, unet_generator
 
 
 def gradients_of(model, twin, inputs, seed):
-    with tf.GradientTape() as tape, noise.seeded(model, tf.constant(seed)):
+    with tf.GradientTape() as tape, dropout.dropout_seed_scope(model, tf.constant(seed)):
         output = twin(inputs, training=True)
         loss = tf.reduce_sum(output * normal(output.shape, 3, output.dtype))
     return [output, *tape.gradient(loss, [weight.value for weight in model.trainable_weights])]
@@ -37,7 +37,7 @@ def test_instance_normalisation_of_one_picture_is_batch_normalisation(shape):
     for layer in (norm, exact):
         layer.build(shape)
     exact.set_weights(norm.get_weights())
-    twin = twins.twin_of(norm)
+    twin = accelerate.cpu_kernel(norm)
     assert twin is not norm
     x, upstream = normal(shape, 0, "float32") * 3 + 1, normal(shape, 1, "float32")
     # Of a map of few pixels Keras' own layer is off by more than that in float32.
@@ -62,7 +62,7 @@ def test_an_accelerated_network_computes_the_same_from_the_same_weights(network,
     else:
         model = patchgan_discriminator((32, 64, 3), (32, 64, 1), 4, 16, norm, seed=1)
         inputs = [normal((batch, 32, 64, channels), channels, "float32") for channels in (3, 1)]
-    twin = twins.accelerated(model)
+    twin = accelerate.accelerate(model)
     assert {id(weight.value) for weight in twin.weights} == {id(weight.value) for weight in model.weights}
     assert any(type(layer) is not type(other) for layer, other in zip(twin.layers, model.layers, strict=True))
     for got, wanted in zip(
@@ -75,7 +75,7 @@ def test_an_accelerated_network_computes_the_same_from_the_same_weights(network,
 def test_the_model_itself_stays_as_it_was(tmp_path):
     model = unet_generator((32, 32, 3), base_filters=4, seed=1)
     before = model.get_config()
-    twins.accelerated(model)
+    accelerate.accelerate(model)
     assert model.get_config() == before
     model.save(tmp_path / "model.keras")
     image = normal((1, 32, 32, 3), 0, "float32")
@@ -98,4 +98,4 @@ def test_they_are_chosen_for_cpus_in_single_precision(devices, policy, chosen):
     finally:
         keras.config.set_dtype_policy("float32")
     strategy = SimpleNamespace(extended=SimpleNamespace(worker_devices=devices))
-    assert twins.suits(model, strategy) == chosen
+    assert accelerate.supports_cpu_kernels(model, strategy) == chosen

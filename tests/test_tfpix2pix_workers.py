@@ -13,9 +13,9 @@ import pytest
 
 import tfpix2pix
 from tests.runs import small_config, weights
-from tfpix2pix.config import ConfigError
-from tfpix2pix.run import Run, read_history
-from tfpix2pix.workers import check_cluster
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.training.run_directory import RunDirectory, read_history
+from tfpix2pix.training.workers import check_cluster
 
 STEPS = 6
 FLAGS = ["--image-size=32", "--base-filters=4", "--patch-size=16", "--batch-size=2", "--dropout=0", "--ema=0.9"]
@@ -63,7 +63,7 @@ def wait_for_checkpoint(run, chief):
 
 
 def test_workers_equal_one_machine_and_survive_a_kill_and_a_notice(pairs, tmp_path):
-    run = Run(tmp_path / "several")
+    run = RunDirectory(tmp_path / "several")
     chief, other = start_workers(pairs, run.folder, "--checkpoint-minutes=0")
     wait_for_checkpoint(run, chief)
     other.kill()

@@ -21,10 +21,11 @@ from pipelines.spec import RGB, DatasetError, Preprocessing, faults_of
 from tests import browser as chromium
 from tests.evaluation import PSNR, evaluation, page_writer, png
 from tests.small import trained_generator
-from tfpix2pix import checkpoint, loading
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.evaluation.page import Plot
 from tfpix2pix.evaluation.result import Figure, Score
+from tfpix2pix.inference import backends
+from tfpix2pix.training import checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted(file for name in ("tfpix2pix", "pipelines") for file in (ROOT / name).rglob("*.py"))
@@ -115,7 +116,7 @@ def test_a_pickle_is_refused_whatever_it_is_called(tmp_path, number):
     for name in ("x.keras", "x.tflite"):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(ConfigError, match=name):
-            loading.open_model(tmp_path / name)
+            backends.open_model(tmp_path / name)
 
 
 def test_code_in_a_keras_file_is_refused(tmp_path):
@@ -126,7 +127,7 @@ def test_code_in_a_keras_file_is_refused(tmp_path):
     layer = keras.layers.Lambda(lambda x: (__import__("os").mkdir("executed"), x)[1], output_shape=(8, 8, 3))
     keras.Model(image, layer(image)).save(file)
     with pytest.raises(ConfigError, match=r"generator\.keras can't be opened") as caught:
-        loading.open_model(file)
+        backends.open_model(file)
     assert "lambda" in str(caught.value.__cause__)
     assert not Path("executed").exists()
     keras.models.load_model(file, safe_mode=False)(np.zeros((1, 8, 8, 3)))
@@ -149,7 +150,7 @@ def test_a_keras_file_can_name_no_other_function(tmp_path, module, name):
         for member, data in members.items():
             archive.writestr(member, data)
     with pytest.raises(ConfigError, match=r"generator\.keras can't be opened"):
-        loading.open_model(file)
+        backends.open_model(file)
 
 
 @pytest.mark.parametrize("key", ["pythonClassName", "python_class_name", "type"])

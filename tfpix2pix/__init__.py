@@ -11,9 +11,9 @@ from typing import Any
 __version__ = "0.2.0"
 
 _HOMES = {
-    "ConfigError": "config",
-    "FusedAdam": "optimizers",
-    "Run": "run",
+    "ConfigError": "errors",
+    "FusedAdam": "training.optimizers",
+    "RunDirectory": "training.run_directory",
     "TrainConfig": "config",
     "fit": "train",
     "patchgan_discriminator": "models",
@@ -23,7 +23,7 @@ _HOMES = {
 __all__ = [
     "ConfigError",
     "FusedAdam",
-    "Run",
+    "RunDirectory",
     "TrainConfig",
     "__version__",
     "fit",

@@ -23,15 +23,16 @@ from pipelines.cache import write_atomically
 from pipelines.console import format_size, quieten_tensorflow
 from tfpix2pix.ablation.tables import TABLES, Variant, folder_name
 from tfpix2pix.config import (
-    ConfigError,
     DataConfig,
     ModelConfig,
     ObjectiveConfig,
     RunConfig,
     TrainConfig,
 )
-from tfpix2pix.run import Run
-from tfpix2pix.train import prepare_tensorflow, recipe_of
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.process import prepare_tensorflow
+from tfpix2pix.recipes import recipe_of
+from tfpix2pix.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from tfpix2pix.ablation.summary import Row
@@ -137,7 +138,7 @@ def _result(config: AblateConfig, choices: TrainConfig) -> Result:
     from tfpix2pix.evaluation.result import Result
     from tfpix2pix.train import fit
 
-    run, file = Run(choices.run.workdir), _evaluation(choices) / "evaluation.json"
+    run, file = RunDirectory(choices.run.workdir), _evaluation(choices) / "evaluation.json"
     wanted = EvaluateConfig(
         model=run.folder,
         output=file.parent,
@@ -204,10 +205,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     prepare_tensorflow()
     quieten_tensorflow()
-    from tfpix2pix import devices
     from tfpix2pix.ablation.summary import text_table
-    from tfpix2pix.checkpoint import CheckpointError
-    from tfpix2pix.trainer import Interrupted, NonFiniteLossError
+    from tfpix2pix.training import devices
+    from tfpix2pix.training.checkpoint import CheckpointError
+    from tfpix2pix.training.trainer import Interrupted, NonFiniteLossError
 
     print(devices.describe(gpus=None), file=sys.stderr)
     try:

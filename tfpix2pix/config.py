@@ -15,13 +15,10 @@ from typing import Any, Literal, get_args, get_type_hints
 import tyro
 
 from pipelines.console import format_size, parse_value_range
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.flags import Size, flag
 
 DEFAULT_DATASET = "synthetic"
-
-
-class ConfigError(ValueError):
-    """A value or a combination of values is not allowed; the message says what was expected and what came."""
 
 
 class _Checked:

@@ -16,7 +16,7 @@ from pathlib import Path
 import tyro
 
 from pipelines import console
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,13 @@ import tyro
 from pipelines import DatasetError, console
 from pipelines.catalog import check_name
 from pipelines.console import quieten_tensorflow
-from tfpix2pix.config import ConfigError, DataConfig, TrainConfig
+from tfpix2pix.config import DataConfig, TrainConfig
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.evaluation import files, remarks
 from tfpix2pix.evaluation.result import Figure, Result
 from tfpix2pix.flags import Size
 from tfpix2pix.recipes import recipe
-from tfpix2pix.report import aligned
+from tfpix2pix.training.figures import aligned
 
 if TYPE_CHECKING:
     from tfpix2pix.evaluation.collect import Pairs
@@ -134,7 +135,7 @@ def evaluate(config: EvaluateConfig) -> Result:
     if not config.model.exists():
         raise ConfigError(f"--model={config.model} does not exist.")
     from tfpix2pix.evaluation import collect, failures, labels, scoring
-    from tfpix2pix.loading import open_model
+    from tfpix2pix.inference.backends import open_model
     from tfpix2pix.metrics.recogniser import load_recogniser
 
     trained = collect.trained_config(config.model)
@@ -275,7 +276,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quieten_tensorflow()
     import tensorflow as tf
 
-    from tfpix2pix import devices
+    from tfpix2pix.training import devices
 
     print(devices.describe(), file=sys.stderr)
     try:

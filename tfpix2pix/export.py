@@ -16,15 +16,15 @@ import tyro
 
 from pipelines import DatasetError, console
 from pipelines.console import parse_size, quieten_tensorflow
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 
 if TYPE_CHECKING:
     import keras
 
     from pipelines.spec import Encoding
-    from tfpix2pix.card import Facts
     from tfpix2pix.config import TrainConfig
-    from tfpix2pix.run import Run
+    from tfpix2pix.exporting.model_card import Facts
+    from tfpix2pix.training.run_directory import RunDirectory
 
 Format = Literal["saved_model", "tflite_float32", "tflite_float16", "tflite_dynamic", "tflite_int8", "web"]
 FORMATS: tuple[Format, ...] = get_args(Format)[:-1]  # the page is fetched by npm, so it is written when asked for
@@ -75,10 +75,10 @@ def export(config: ExportConfig) -> Path:
     """
     import keras
 
-    from tfpix2pix.loading import encodings_of, generator_of
-    from tfpix2pix.run import Run
+    from tfpix2pix.inference.backends import encodings_of, generator_of
+    from tfpix2pix.training.run_directory import RunDirectory
 
-    run = Run(config.run)
+    run = RunDirectory(config.run)
     trained = run.read_config()
     file = run.best_generator if config.generator == "best" else generator_of(run)
     if not file.exists():
@@ -100,7 +100,7 @@ class _Export:
     def __init__(
         self,
         config: ExportConfig,
-        run: Run,
+        run: RunDirectory,
         trained: TrainConfig,
         generator: keras.Model,
         encodings: tuple[Encoding, Encoding],
@@ -111,8 +111,8 @@ class _Export:
 
     def write(self) -> Path:
         from pipelines.cache import write_atomically
-        from tfpix2pix import inference, lite, lite_metadata
-        from tfpix2pix.serving import bundle, saved_model
+        from tfpix2pix.exporting import saved_model, serving_bundle, tflite, tflite_metadata
+        from tfpix2pix.inference.translator import Translator
         from tfpix2pix.serving.messages import MISSING
         from tfpix2pix.web import build, runtime
 
@@ -123,7 +123,7 @@ class _Export:
         output.mkdir(parents=True, exist_ok=True)
         version = output / str(saved_model.next_version(output))
         facts = self._facts(name, version)
-        translator = inference.Translator(self._generator, *self._encodings)
+        translator = Translator(self._generator, *self._encodings)
         settings = {
             "name": name,
             "version": int(version.name),
@@ -137,7 +137,7 @@ class _Export:
         if "saved_model" in self._config.formats:
             print(f"writing {version}", flush=True)
             if importlib.util.find_spec("tensorflow_serving"):
-                bundle.write(translator, output.resolve().parent, name, [self._warm_up_image()])
+                serving_bundle.write(translator, output.resolve().parent, name, [self._warm_up_image()])
             else:
                 saved_model.save(translator, version)
                 print(f"note: without its warm-up requests and the server's configuration. {MISSING}", file=sys.stderr)
@@ -147,7 +147,7 @@ class _Export:
             lite_formats.append("float16")
         if lite_formats:
             print(f"writing and running TFLite files: {', '.join(lite_formats)}", flush=True)
-            facts.lite = lite.convert(
+            facts.lite = tflite.convert(
                 self._generator,
                 *self._encodings,
                 output,
@@ -155,7 +155,7 @@ class _Export:
                 representative=(image[None] for image in self._inputs("train", self._config.representative)),
                 formats=lite_formats,
                 size=None if self._config.dynamic else self._size,
-                about=lite_metadata.About(
+                about=tflite_metadata.About(
                     name=name, description=facts.what(), version=version.name, license=facts.licence
                 ),
             )
@@ -172,7 +172,7 @@ class _Export:
         import numpy as np
 
         from pipelines.build import evaluation_batches
-        from tfpix2pix.train import open_data, preprocessing
+        from tfpix2pix.training.data import open_data, preprocessing
 
         data = dataclasses.replace(self._trained.data, image_size=self._size)
         if self._config.data_dir is not None:
@@ -200,10 +200,10 @@ class _Export:
         import numpy as np
         import tensorflow as tf
 
-        from tfpix2pix import inference
+        from tfpix2pix.inference.translator import inference_copy
 
         signature = tf.saved_model.load(str(version)).signatures["serving_default"]
-        keras_model = inference.inference_copy(self._generator) if self._resized() else self._generator
+        keras_model = inference_copy(self._generator) if self._resized() else self._generator
         (name,) = signature.structured_input_signature[1]
         differences, seconds = [], []
         for image in samples:
@@ -223,7 +223,7 @@ class _Export:
         )
 
     def _facts(self, name: str, version: Path) -> Facts:
-        from tfpix2pix.card import Facts
+        from tfpix2pix.exporting.model_card import Facts
 
         parameters = self._generator.count_params()
         return Facts(name, version, self._run, self._trained, self._encodings, parameters, self._size)
@@ -247,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quieten_tensorflow()
     import tensorflow as tf
 
-    from tfpix2pix import devices
+    from tfpix2pix.training import devices
 
     print(devices.describe(), file=sys.stderr)
     try:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.catalog import DATASETS
-from tfpix2pix.config import GROUPS, TrainConfig
+from pipelines.catalog import DATASETS, check_name
+from pipelines.registry import TASKS
+from tfpix2pix.config import DEFAULT_DATASET, GROUPS, TrainConfig
 
 # Where a data set's recipe in the paper (appendix 6.2) differs from the defaults; direction and size are the catalog's.
 # `synthetic` and `openmoji` are ours: as much as two CPU cores can learn in a few minutes, and in 20.
@@ -46,3 +49,17 @@ def recipe(dataset: str, task: str = "pairs") -> TrainConfig:
     name = (Path(dataset).resolve().name or "run") + ("" if task == "pairs" else f"_{task}")
     groups["run"] = dataclasses.replace(groups["run"], workdir=Path("runs") / name)
     return TrainConfig(**groups)
+
+
+def recipe_of(arguments: Sequence[str]) -> TrainConfig:
+    """Returns the recipe of the data set that a command line names, which decides the defaults of all other flags.
+
+    Raises:
+        DatasetError: if there is no such data set.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--dataset", default=DEFAULT_DATASET)
+    parser.add_argument("--task", default="pairs")
+    known = parser.parse_known_args(arguments)[0]
+    check_name(known.dataset)
+    return recipe(known.dataset, known.task if known.task in TASKS else "pairs")

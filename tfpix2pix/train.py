@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import tyro
 
-from pipelines import DatasetError, Preprocessing, Source, Splits, console, open_dataset
-from pipelines.catalog import check_name
-from pipelines.console import parse_value_range, quieten_tensorflow, usable_cores
-from pipelines.registry import TASKS
-from pipelines.spec import faults_of, group_faults
-from tfpix2pix.config import DEFAULT_DATASET, ConfigError, DataConfig, TrainConfig
-from tfpix2pix.recipes import recipe
+from pipelines import DatasetError, console
+from pipelines.console import quieten_tensorflow
+from tfpix2pix.config import TrainConfig
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.process import prepare_tensorflow
+from tfpix2pix.recipes import recipe_of
+from tfpix2pix.training.data import check_data, open_data, preprocessing
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from tfpix2pix.run import Run
+    from tfpix2pix.training.run_directory import RunDirectory
 
-HOW_TO_EXCLUDE = (
-    "Fix or remove them, or let `python -m pipelines.inspect --fix-list=FILE` list them and exclude them with "
-    "--exclude=FILE."
-)
 _logger = logging.getLogger("tfpix2pix.train")  # also where it is run as a program
 
 
-def fit(config: TrainConfig) -> Run:
+def fit(config: TrainConfig) -> RunDirectory:
     """Trains a run to its end and returns its folder; a run that is found there resumes.
 
     What a user should know of the data set is logged, a warning each.
@@ -49,11 +43,11 @@ def fit(config: TrainConfig) -> Run:
     Example:
         >>> run = tfpix2pix.fit(tfpix2pix.recipe("synthetic"))
     """
-    from tfpix2pix.fingerprint import DataDescription
-    from tfpix2pix.run import Run
+    from tfpix2pix.training.fingerprint import DataDescription
+    from tfpix2pix.training.run_directory import RunDirectory
 
     prepare_tensorflow()
-    run = Run(config.run.workdir)
+    run = RunDirectory(config.run.workdir)
     run.check(config)
     strategy = _strategy(config)
     splits = open_data(config.data)
@@ -65,9 +59,9 @@ def fit(config: TrainConfig) -> Run:
     if config.data.check_data:
         check_data(training, validation)
 
-    from tfpix2pix.state import build_state
-    from tfpix2pix.trainer import Trainer
-    from tfpix2pix.workers import Workers
+    from tfpix2pix.training.state import build_state
+    from tfpix2pix.training.trainer import Trainer
+    from tfpix2pix.training.workers import Workers
 
     workers = Workers(strategy)
     try:
@@ -92,15 +86,16 @@ def _strategy(config: TrainConfig) -> tf.distribute.Strategy:
     Raises:
         ConfigError: if the run doesn't fit its devices, or TF_CONFIG doesn't tell the workers.
     """
-    from tfpix2pix import devices
-    from tfpix2pix.workers import check_cluster
+    from tfpix2pix import process
+    from tfpix2pix.training import devices
+    from tfpix2pix.training.workers import check_cluster
 
     if config.run.strategy == "multiworker":
         number, count = check_cluster()
         print(f"worker {number + 1} of {count}: waiting for the others", file=sys.stderr, flush=True)
-    devices.keep_freed_memory()
+    process.disable_malloc_trim()
     strategy = devices.make_strategy(config.run.strategy)
-    devices.set_determinism(config.run.deterministic)
+    process.set_determinism(config.run.deterministic)
     replicas = strategy.num_replicas_in_sync
     if config.data.batch_size % replicas:
         raise ConfigError(
@@ -113,68 +108,6 @@ def _strategy(config: TrainConfig) -> tf.distribute.Strategy:
             "Leave out one of these, or give --strategy=one."
         )
     return strategy
-
-
-def prepare_tensorflow() -> None:
-    """Sets up TensorFlow for training on CPUs, but what the user has set. It has to come before TensorFlow is loaded.
-
-    oneDNN's kernels are TensorFlow's default on newer Intel processors only; with them a step is faster on others too.
-    On two cores every operation gets one: a step always has two to work on, such as the discriminator on the real
-    picture beside the generator, and two of them at once are faster than two in turn that are each split in halves.
-    """
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    if usable_cores() == 2:
-        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-
-
-def preprocessing(data: DataConfig) -> Preprocessing:
-    """Returns how the pairs of a data set are prepared."""
-    mask = data.mask if data.task == "inpainting" else "none"
-    return Preprocessing(*data.image_size, data.direction, data.jitter, data.flip, data.resize, data.one_hot, mask)
-
-
-def open_data(data: DataConfig) -> Splits:
-    """Returns a source for each split of what `data` names: train, val, and test where there is one.
-
-    Raises:
-        DatasetError: if it can't be had.
-    """
-    return open_dataset(
-        data.dataset,
-        data.data_dir,
-        preprocessing=preprocessing(data),
-        task=data.task,
-        value_range=parse_value_range(data.value_range),
-        exclude=data.exclude,
-    )
-
-
-def check_data(*sources: Source) -> None:
-    """Looks at every file of some sources.
-
-    Raises:
-        DatasetError: if any can't be used, naming them.
-    """
-    faults = list(dict.fromkeys(fault for source in sources for fault in faults_of(source)))
-    if faults:
-        raise DatasetError(
-            f"{len(faults)} file{'s' * (len(faults) > 1)} can't be used:{group_faults(faults)}\n{HOW_TO_EXCLUDE} "
-            "--no-check-data trains without looking."
-        )
-
-
-def recipe_of(arguments: Sequence[str]) -> TrainConfig:
-    """Returns the recipe of the data set that a command line names, which decides the defaults of all other flags.
-
-    Raises:
-        DatasetError: if there is no such data set.
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--dataset", default=DEFAULT_DATASET)
-    parser.add_argument("--task", default="pairs")
-    known = parser.parse_known_args(arguments)[0]
-    check_name(known.dataset)
-    return recipe(known.dataset, known.task if known.task in TASKS else "pairs")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -200,9 +133,9 @@ def _run(config: TrainConfig) -> int:
     quieten_tensorflow()
     import tensorflow as tf
 
-    from tfpix2pix import devices
-    from tfpix2pix.checkpoint import CheckpointError
-    from tfpix2pix.trainer import Interrupted, NonFiniteLossError
+    from tfpix2pix.training import devices
+    from tfpix2pix.training.checkpoint import CheckpointError
+    from tfpix2pix.training.trainer import Interrupted, NonFiniteLossError
 
     print(devices.describe(*_computation(config)), file=sys.stderr)
     try:

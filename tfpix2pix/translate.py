@@ -15,13 +15,13 @@ import tyro
 from pipelines import console
 from pipelines.console import progress, quieten_tensorflow
 from pipelines.spec import Encoding
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.flags import Size
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from tfpix2pix.loading import Model
+    from tfpix2pix.inference.backends import Model
 
 
 _logger = logging.getLogger("tfpix2pix.translate")  # also where it is run as a program
@@ -85,7 +85,7 @@ def translate_image(
     import tensorflow as tf
 
     from pipelines import encode, ops
-    from tfpix2pix.tiles import translate_tiled
+    from tfpix2pix.inference.tiling import translate_tiled
 
     encoding = model.input_encoding
     image = tf.constant(data)
@@ -114,7 +114,7 @@ def translate(config: TranslateConfig) -> list[str]:
     Raises:
         ConfigError: if the model, the input or the output can't be used.
     """
-    from tfpix2pix.loading import open_model
+    from tfpix2pix.inference.backends import open_model
 
     targets(config)  # whose errors need no model
     model = open_model(config.model, noise=config.seeds != [None])
@@ -264,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = tyro.cli(TranslateConfig, prog="python -m tfpix2pix.translate", description=__doc__, args=arguments)
         quieten_tensorflow()
-        from tfpix2pix import devices
+        from tfpix2pix.training import devices
 
         print(devices.describe(), file=sys.stderr)
         failures = translate(config)

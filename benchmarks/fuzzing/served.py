@@ -23,8 +23,8 @@ from fuzzing.mutations import spoiled, spoiled_json
 from fuzzing.targets import ACCEPTED, REFUSED, Loaders, require
 from pipelines import download
 from pipelines.spec import RGB
-from tfpix2pix.inference import Translator
-from tfpix2pix.serving import saved_model
+from tfpix2pix.exporting import saved_model
+from tfpix2pix.inference.translator import Translator
 
 LIMIT = 2**20  # pixels in a request
 NAME = "little"

@@ -24,10 +24,13 @@ from pipelines import DatasetError, cityscapes, contents, images, sources
 from pipelines.catalog import DATASETS
 from pipelines.datasets import folder, photos
 from pipelines.spec import MAX_PIXELS, RGB, Encoding, Fault, Preprocessing, faults_of
-from tfpix2pix import checkpoint, loading, translate
-from tfpix2pix.config import ConfigError, TrainConfig
+from tfpix2pix import translate
+from tfpix2pix.config import TrainConfig
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.inference import backends
 from tfpix2pix.models import unet_generator
-from tfpix2pix.run import Run
+from tfpix2pix.training import checkpoint
+from tfpix2pix.training.run_directory import RunDirectory
 
 ACCEPTED, REFUSED = "accepted", "refused"
 _ENCODINGS = [
@@ -58,7 +61,7 @@ class Loaders:
     def __init__(self, place: Path) -> None:
         self.source, self.output = place / "in", place / "out"
         kept = place / "kept"
-        run = Run(kept / "run")
+        run = RunDirectory(kept / "run")
         run.create(TrainConfig(), {"input": RGB.to_json(), "target": RGB.to_json()})
         self.generator = unet_generator((8, 8, 3), base_filters=2, seed=0)
         self.generator.save(run.generator)
@@ -69,7 +72,7 @@ class Loaders:
         }
         variables = self._variables(2.0)
         self._checkpoint = checkpoint.save(kept, variables, 7).read_bytes()
-        self._model = loading.open_model(run.folder)
+        self._model = backends.open_model(run.folder)
         self._run = run.folder
 
     def warm_up(self) -> None:
@@ -156,11 +159,11 @@ class Loaders:
             (self.source / "gone.png").symlink_to(self.source / "nowhere.png")
         config = translate.TranslateConfig(self._run, self.source, self.output / "made", tile=512)
         wanted = translate.targets(config)
-        opened, loading.open_model = loading.open_model, lambda *_, **__: self._model
+        opened, backends.open_model = backends.open_model, lambda *_, **__: self._model
         try:
             failures = translate.translate(config)
         finally:
-            loading.open_model = opened
+            backends.open_model = opened
         for file, target in wanted:
             named = [line for line in failures if line.startswith(f"{file}: ")]
             require(len(named) == (not target.exists()), f"{file}: {len(named)} failures, made: {target.exists()}")
@@ -171,7 +174,7 @@ class Loaders:
 
     def config(self, rng: random.Random) -> str:
         """A run's config.json and data.json."""
-        run = Run(self.source)
+        run = RunDirectory(self.source)
         run.config.write_bytes(archives.config(self._files["config"], rng))
         run.data.write_bytes(archives.config(self._files["data"], rng))
         outcome = ACCEPTED
@@ -185,7 +188,7 @@ class Loaders:
                 _check_types(getattr(config, group))
             require(TrainConfig.from_json(config.to_json()) == config, "isn't the same when read again")
         try:
-            loading.encodings_of(run.read_data(), run.generator)
+            backends.encodings_of(run.read_data(), run.generator)
         except ConfigError as error:
             require(str(run.folder) in str(error), f"not named: {error}")
         return outcome
@@ -214,7 +217,7 @@ class Loaders:
         file = self.source / "generator.keras"
         file.write_bytes(archives.keras(self._files["keras"], rng))
         try:
-            loading.open_model(file)
+            backends.open_model(file)
         except ConfigError as error:
             require(str(file) in str(error), f"not named: {error}")
             return REFUSED

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pipelines.cache import write_atomically
 from tfpix2pix.ablation.tables import GROUND_TRUTH, Published, Table
 from tfpix2pix.evaluation.result import Figure, Result
-from tfpix2pix.report import aligned
+from tfpix2pix.training.figures import aligned
 
 _LABELS = {"pixel_accuracy": "pixel acc.", "class_accuracy": "class acc.", "iou": "IoU"}
 # Ours: the key of a figure, and what heads its column; headings in two lines let ten columns fit a terminal.

@@ -17,12 +17,13 @@ from pipelines.build import evaluation_batches
 from pipelines.console import format_size, progress
 from pipelines.sources import ERRORS
 from pipelines.spec import Encoding, Source, faults_of, group_faults
-from tfpix2pix.config import ConfigError, DataConfig, TrainConfig
-from tfpix2pix.loading import Model, saved_model_of
+from tfpix2pix.config import DataConfig, TrainConfig
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.inference.backends import Model, saved_model_of
 from tfpix2pix.metrics import segmentation
 from tfpix2pix.metrics.pictures import Pictures
-from tfpix2pix.run import Run
-from tfpix2pix.train import HOW_TO_EXCLUDE, open_data, preprocessing
+from tfpix2pix.training.data import HOW_TO_EXCLUDE, open_data, preprocessing
+from tfpix2pix.training.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,11 @@ def trained_config(model: Path) -> TrainConfig | None:
         ConfigError: if what it says can't be read.
     """
     if model.suffix == ".keras":
-        run = Run(model.parent)
+        run = RunDirectory(model.parent)
         return run.read_config() if run.config.is_file() and run.data.is_file() else None
     saved = saved_model_of(model)
     if saved is None and model.suffix != ".tflite":
-        return Run(model).read_config()
+        return RunDirectory(model).read_config()
     file = (saved or model).parent / "config.json"
     try:
         return TrainConfig.from_json(json.dumps(json.loads(file.read_text(encoding="utf-8"))["trained"]))

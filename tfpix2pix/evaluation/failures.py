@@ -17,7 +17,7 @@ from pipelines.inspection.page import printable
 from tfpix2pix.evaluation.result import Result, Score
 from tfpix2pix.metrics.bootstrap import interval
 from tfpix2pix.metrics.pictures import Pictures, Scores, check_pictures
-from tfpix2pix.report import sample_sheet, shortened
+from tfpix2pix.training.figures import sample_sheet, shortened
 
 SCORES: tuple[Score, ...] = (
     Score(

@@ -17,13 +17,13 @@ from pipelines.contents import shown
 from pipelines.datasets.cityscapes import ids_file
 from pipelines.sources import Files
 from pipelines.spec import Encoding
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.evaluation.collect import Collected, Pairs, class_maps
 from tfpix2pix.metrics import scores, segmentation
 from tfpix2pix.metrics.pictures import Classes
 from tfpix2pix.metrics.recogniser import Recogniser
 from tfpix2pix.metrics.segmentation import Matrices
-from tfpix2pix.train import open_data
+from tfpix2pix.training.data import open_data
 
 _AT_ONCE = 4  # pictures
 _NAMES_SHOWN = 4

@@ -12,12 +12,13 @@ import numpy as np
 
 from pipelines.console import format_size
 from pipelines.spec import Encoding
-from tfpix2pix.config import ConfigError, ObjectiveConfig, TrainConfig
+from tfpix2pix.config import ObjectiveConfig, TrainConfig
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.evaluation.files import EVALUATION
 from tfpix2pix.evaluation.result import Figure, Result
 from tfpix2pix.metrics import bootstrap
 from tfpix2pix.recipes import recipe
-from tfpix2pix.run import Run
+from tfpix2pix.training.run_directory import RunDirectory
 
 _SAME = ("dataset", "split", "direction", "task", "image_size", "resize")
 _PUBLISHED = (
@@ -42,7 +43,7 @@ def cautions(model: Path, split: str, target: Encoding) -> list[str]:
         split: what it was scored on.
         target: what the images hold.
     """
-    said, run = [], Run(model)
+    said, run = [], RunDirectory(model)
     if split == "train":
         said.append("The model has seen these pairs in training, so figures of others will be worse.")
     if run.best_generator.exists() and not run.generator.exists():

@@ -6,7 +6,7 @@ import math
 
 import keras
 
-from tfpix2pix.models.blocks import Weights
+from tfpix2pix.models.layers import SeededInitializers
 
 STRIDE = 16  # of the coarsest maps: heights and widths are multiples of it
 
@@ -31,7 +31,7 @@ def fully_convolutional(classes: int, base_filters: int = 32, seed: int | None =
     """
     if classes < 2 or base_filters < 1:
         raise ValueError(f"No such network: classes={classes}, base_filters={base_filters}")
-    weights = Weights(seed)
+    weights = SeededInitializers(seed)
     inputs = keras.Input((None, None, 3), name="photo")
     x = _block(inputs, base_filters, weights, "stem", stride=2)
     skips = []
@@ -56,7 +56,7 @@ def _upsample(x: keras.KerasTensor, skip: keras.KerasTensor, name: str) -> keras
 
 
 def _block(
-    x: keras.KerasTensor, filters: int, weights: Weights, name: str, *, stride: int = 1, dilation: int = 1
+    x: keras.KerasTensor, filters: int, weights: SeededInitializers, name: str, *, stride: int = 1, dilation: int = 1
 ) -> keras.KerasTensor:
     x = keras.layers.Conv2D(
         filters,
@@ -72,5 +72,5 @@ def _block(
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
-def _initializer(weights: Weights) -> keras.initializers.Initializer:
+def _initializer(weights: SeededInitializers) -> keras.initializers.Initializer:
     return keras.initializers.HeNormal(seed=weights.next_seed())

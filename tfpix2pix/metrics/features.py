@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.metrics.pictures import Pictures, check_pictures
 
 NETWORKS = ("inception2015", "inceptionv3_keras", "vgg16_hed_conv5")

@@ -20,7 +20,8 @@ import tyro
 from pipelines import DatasetError, console
 from pipelines.catalog import check_name
 from pipelines.console import format_size, quieten_tensorflow
-from tfpix2pix.config import DEFAULT_DATASET, ConfigError
+from tfpix2pix.config import DEFAULT_DATASET
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.flags import Size
 
 if TYPE_CHECKING:
@@ -152,8 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.error(error)
         return 2
     quieten_tensorflow()
-    from tfpix2pix import devices
     from tfpix2pix.metrics.recognition import train
+    from tfpix2pix.training import devices
 
     print(devices.describe(), file=sys.stderr)
     command = shlex.join(["python", "-m", "tfpix2pix.metrics.recogniser", *arguments])

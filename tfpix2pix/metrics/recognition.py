@@ -19,13 +19,13 @@ from pipelines.cache import write_atomically
 from pipelines.console import progress
 from pipelines.contents import shown
 from pipelines.spec import RGB, Direction, Encoding, Source
-from tfpix2pix import devices
-from tfpix2pix.config import ConfigError
+from tfpix2pix import process
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.metrics import segmentation
 from tfpix2pix.metrics.fcn import fully_convolutional
 from tfpix2pix.metrics.pictures import Classes, Pictures
 from tfpix2pix.metrics.recogniser import CARD, NETWORK, Recogniser, read_card
-from tfpix2pix.optimizers import FusedAdam, learning_rate
+from tfpix2pix.training.optimizers import FusedAdam, learning_rate
 
 if TYPE_CHECKING:
     from tfpix2pix.metrics.recogniser import RecogniserConfig
@@ -60,8 +60,8 @@ def train(config: RecogniserConfig, command: str) -> dict[str, Any]:
         _logger.warning("%s", note)
     preprocessing = dataclasses.replace(preprocessing, direction=_direction(sources["train"], config))
     labels = preprocessing.encodings(sources["train"])[1]
-    devices.keep_freed_memory()
-    devices.set_determinism("auto")
+    process.disable_malloc_trim()
+    process.set_determinism("auto")
     model = fully_convolutional(len(labels.palette), config.base_filters, config.seed)
     _fit(model, sources["train"], preprocessing, config)
     score = evaluate(model, sources["val"], preprocessing)

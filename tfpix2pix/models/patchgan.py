@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from tfpix2pix.models import blocks
+from tfpix2pix.models import layers
 
 # Layers of stride 2 for each receptive field; all but the 1x1 end with one 4x4 layer of stride 1 and the logits.
 _STRIDED_LAYERS = {16: 1, 70: 3, 286: 5}
@@ -44,7 +44,7 @@ def patchgan_discriminator(
         >>> patchgan_discriminator((256, 256, 3), (256, 256, 3)).output_shape
         (None, 30, 30, 1)
     """
-    blocks.check_norm(norm)
+    layers.check_norm(norm)
     if patch_size not in PATCH_SIZES:
         raise ValueError(f"`patch_size` must be one of {PATCH_SIZES}. Received: patch_size={patch_size}")
     if tuple(input_shape[:2]) != tuple(target_shape[:2]):
@@ -56,7 +56,7 @@ def patchgan_discriminator(
         raise ValueError(f"`base_filters` must be at least 1. Received: base_filters={base_filters}")
     _check_sides(target_shape, patch_size)
 
-    weights = blocks.Weights(seed)
+    weights = layers.SeededInitializers(seed)
     target = keras.Input(target_shape, name="target")
     if conditional:
         image = keras.Input(input_shape, name="input")
@@ -72,19 +72,21 @@ def patchgan_discriminator(
     return keras.Model(inputs, logits, name="patchgan_discriminator")
 
 
-def _pixel_layers(x: keras.KerasTensor, base_filters: int, norm: str, weights: blocks.Weights) -> keras.KerasTensor:
+def _pixel_layers(
+    x: keras.KerasTensor, base_filters: int, norm: str, weights: layers.SeededInitializers
+) -> keras.KerasTensor:
     """C64-C128 of 1x1 convolutions, and the logits."""
-    x = blocks.convolution(x, base_filters, weights, name="layer1_conv", use_bias=True, kernel=1, stride=1)
-    x = blocks.leaky_relu(x, name="layer1_act")
-    x = blocks.convolution(
+    x = layers.convolution(x, base_filters, weights, name="layer1_conv", use_bias=True, kernel=1, stride=1)
+    x = layers.leaky_relu(x, name="layer1_act")
+    x = layers.convolution(
         x, 2 * base_filters, weights, name="layer2_conv", use_bias=norm == "none", kernel=1, stride=1
     )
     x = _normalized(x, norm, weights, name="layer2")
-    return blocks.convolution(x, 1, weights, name="logits_conv", use_bias=True, kernel=1, stride=1)
+    return layers.convolution(x, 1, weights, name="logits_conv", use_bias=True, kernel=1, stride=1)
 
 
 def _patch_layers(
-    x: keras.KerasTensor, base_filters: int, strided: int, norm: str, weights: blocks.Weights
+    x: keras.KerasTensor, base_filters: int, strided: int, norm: str, weights: layers.SeededInitializers
 ) -> keras.KerasTensor:
     """C64-C128-...: `strided` layers that halve the picture, one that doesn't, and the logits."""
     for layer in range(1, strided + 2):
@@ -92,25 +94,25 @@ def _patch_layers(
         use_bias = layer == 1 or norm == "none"
         name = f"layer{layer}"
         if layer <= strided:
-            x = blocks.convolution(x, filters, weights, name=f"{name}_conv", use_bias=use_bias)
+            x = layers.convolution(x, filters, weights, name=f"{name}_conv", use_bias=use_bias)
         else:
             x = _unit_stride(x, filters, weights, name=name, use_bias=use_bias)
-        x = blocks.leaky_relu(x, name=f"{name}_act") if layer == 1 else _normalized(x, norm, weights, name=name)
+        x = layers.leaky_relu(x, name=f"{name}_act") if layer == 1 else _normalized(x, norm, weights, name=name)
     return _unit_stride(x, 1, weights, name="logits", use_bias=True)
 
 
 def _unit_stride(
-    x: keras.KerasTensor, filters: int, weights: blocks.Weights, *, name: str, use_bias: bool
+    x: keras.KerasTensor, filters: int, weights: layers.SeededInitializers, *, name: str, use_bias: bool
 ) -> keras.KerasTensor:
     """A 4x4 convolution of stride 1 over one pixel of padding, as in Torch: the map shrinks by one."""
     x = keras.layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
-    return blocks.convolution(x, filters, weights, name=f"{name}_conv", use_bias=use_bias, stride=1, padding="valid")
+    return layers.convolution(x, filters, weights, name=f"{name}_conv", use_bias=use_bias, stride=1, padding="valid")
 
 
-def _normalized(x: keras.KerasTensor, norm: str, weights: blocks.Weights, *, name: str) -> keras.KerasTensor:
-    if layer := blocks.normalization(norm, weights, name=f"{name}_norm"):
+def _normalized(x: keras.KerasTensor, norm: str, weights: layers.SeededInitializers, *, name: str) -> keras.KerasTensor:
+    if layer := layers.normalization(norm, weights, name=f"{name}_norm"):
         x = layer(x)
-    return blocks.leaky_relu(x, name=f"{name}_act")
+    return layers.leaky_relu(x, name=f"{name}_act")
 
 
 def _check_sides(shape: tuple[int | None, int | None, int], patch_size: int) -> None:

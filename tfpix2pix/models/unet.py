@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from tfpix2pix.models import blocks
+from tfpix2pix.models import layers
 
 MAX_DEPTH = 8
 DROPOUT_LAYERS = 3
@@ -49,7 +49,7 @@ def unet_generator(
         >>> unet_generator((256, 256, 3)).count_params()
         54414531
     """
-    blocks.check_norm(norm)
+    layers.check_norm(norm)
     if not 0 <= dropout < 1:
         raise ValueError(f"`dropout` must be at least 0 and below 1. Received: dropout={dropout}")
     if min(base_filters, output_channels, image_shape[2]) < 1:
@@ -58,25 +58,25 @@ def unet_generator(
             f"Received: image_shape={image_shape}, output_channels={output_channels}, base_filters={base_filters}"
         )
     depth = _depth(image_shape, depth)
-    weights = blocks.Weights(seed)
+    weights = layers.SeededInitializers(seed)
     use_bias = norm == "none"
     filters = [base_filters * min(2**level, 8) for level in range(depth)]
 
     image = keras.Input(image_shape, name="input")
-    encoded = [blocks.convolution(image, filters[0], weights, name="down1_conv", use_bias=True)]
+    encoded = [layers.convolution(image, filters[0], weights, name="down1_conv", use_bias=True)]
     for level in range(2, depth + 1):
         innermost = level == depth
-        x = blocks.leaky_relu(encoded[-1], name=f"down{level}_act")
-        x = blocks.convolution(x, filters[level - 1], weights, name=f"down{level}_conv", use_bias=use_bias or innermost)
-        if not innermost and (layer := blocks.normalization(norm, weights, name=f"down{level}_norm")):
+        x = layers.leaky_relu(encoded[-1], name=f"down{level}_act")
+        x = layers.convolution(x, filters[level - 1], weights, name=f"down{level}_conv", use_bias=use_bias or innermost)
+        if not innermost and (layer := layers.normalization(norm, weights, name=f"down{level}_norm")):
             x = layer(x)
         encoded.append(x)
 
     x = encoded.pop()
     for level in range(depth - 1, 0, -1):
         x = keras.layers.ReLU(name=f"up{level}_act")(x)
-        x = blocks.up_convolution(x, filters[level - 1], weights, name=f"up{level}_conv", use_bias=use_bias)
-        if layer := blocks.normalization(norm, weights, name=f"up{level}_norm"):
+        x = layers.up_convolution(x, filters[level - 1], weights, name=f"up{level}_conv", use_bias=use_bias)
+        if layer := layers.normalization(norm, weights, name=f"up{level}_norm"):
             x = layer(x)
         if dropout and level >= depth - DROPOUT_LAYERS:
             x = keras.layers.Dropout(dropout, seed=weights.next_seed(), name=f"up{level}_dropout")(x)
@@ -84,7 +84,7 @@ def unet_generator(
             # Joined before the ReLU, so skips are rectified as in the paper's own code.
             x = keras.layers.Concatenate(name=f"up{level}_skip")([x, encoded.pop()])
     x = keras.layers.ReLU(name="output_act")(x)
-    x = blocks.up_convolution(x, output_channels, weights, name="output_conv", use_bias=True)
+    x = layers.up_convolution(x, output_channels, weights, name="output_conv", use_bias=True)
     # float32 also under mixed precision: half precision has steps of 1/1024 near 1, a quarter of an 8-bit step.
     output = keras.layers.Activation("tanh", dtype="float32", name="output")(x)
     return keras.Model(image, output, name="unet_generator" if skips else "encoder_decoder_generator")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pipelines import console
 from pipelines.cache import write_atomically
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.serving.connections import Busy, Connection, GrpcConnection, RestConnection, ServerError, Unreachable
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import requests
 
 from pipelines.console import quieten_tensorflow
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.serving.messages import MISSING, predict_request
 
 SIGNATURE, ARGUMENT, RESULT = "image_bytes", "image_bytes", "png_bytes"

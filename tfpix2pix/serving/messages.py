@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 
 MISSING = (
     "TensorFlow Serving's messages (tensorflow_serving, grpc) are not installed: pip install 'tfpix2pix[serving]'. "

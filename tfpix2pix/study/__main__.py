@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import console
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.study.build import BuildConfig, build
 from tfpix2pix.study.score import ScoreConfig, score, table
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.study.plan import FORMAT, PICTURE_MS, Study, fnv1a
 
 TOLERANCE_MS = 150

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfpix2pix import pages
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.study import pictures
 from tfpix2pix.study.plan import KEY, Algorithm, Pair, Study
 

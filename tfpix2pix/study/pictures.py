@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from pipelines import images
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 
 FORMAT = "tfpix2pix-study/1"
 PICTURE_MS = 1000

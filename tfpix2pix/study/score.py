@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.cache import write_atomically
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.study import answers
 from tfpix2pix.study.plan import Study
 

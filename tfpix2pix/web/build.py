@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.catalog import licence
 from pipelines.spec import Encoding
 from tfpix2pix import pages
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.web import runtime
 
 _PACKAGE = "tfpix2pix.web"

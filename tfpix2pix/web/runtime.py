@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines import cache
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 
 TIMEOUT = 600.0  # seconds that npm may take
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
-import platform
 import subprocess
 from pathlib import Path
 
@@ -64,12 +62,6 @@ def _why_unused() -> str:
     return f"its CUDA libraries are missing, or don't fit the driver. {_INSTALL}"
 
 
-def set_determinism(choice: str) -> None:
-    """Turns deterministic kernels on for the whole process: `"on"`, `"off"`, or `"auto"` (on without a GPU)."""
-    if choice == "on" or (choice == "auto" and not tf.config.list_logical_devices("GPU")):
-        tf.config.experimental.enable_op_determinism()
-
-
 @functools.lru_cache
 def make_strategy(choice: str) -> tf.distribute.Strategy:
     """Returns the strategy for `"one"` device, `"mirrored"` (all GPUs, or logical CPUs), `"auto"` or `"multiworker"`.
@@ -87,17 +79,3 @@ def make_strategy(choice: str) -> tf.distribute.Strategy:
         return tf.distribute.OneDeviceStrategy(f"{kind}:0")
     devices = [device.name for device in tf.config.list_logical_devices(kind)]
     return tf.distribute.MirroredStrategy(devices)
-
-
-def keep_freed_memory() -> None:
-    """Makes glibc keep the memory of freed tensors for the next step; nothing happens elsewhere.
-
-    By default every large tensor is mapped from the system and given back, and the system clears its pages each time:
-    at 128 px and 32 filters that took half of a training step on two cores.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    trim_threshold, mmap_max = -1, -4  # the numbers that mallopt(3) knows these settings by
-    libc = ctypes.CDLL(None)
-    libc.mallopt(trim_threshold, 2**31 - 1)
-    libc.mallopt(mmap_max, 0)

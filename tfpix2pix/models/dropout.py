@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 
-def seeded(model: keras.Model, seed: tf.Tensor) -> keras.StatelessScope:
+def dropout_seed_scope(model: keras.Model, seed: tf.Tensor) -> keras.StatelessScope:
     """Returns a scope in which `model(x, training=True)` draws its dropout masks from `seed` alone.
 
     Keras's own seed state is neither in a checkpoint nor different between replicas; here nothing is remembered, so
@@ -18,7 +18,7 @@ def seeded(model: keras.Model, seed: tf.Tensor) -> keras.StatelessScope:
         seed: int32 `(2,)`; every layer derives its own from it.
 
     Example:
-        >>> with noise.seeded(generator, tf.constant([0, 7])):
+        >>> with dropout_seed_scope(generator, tf.constant([0, 7])):
         ...     output = generator(image, training=True)
     """
     states = [layer.seed_generator.state for layer in model.layers if isinstance(layer, keras.layers.Dropout)]

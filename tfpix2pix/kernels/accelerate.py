@@ -12,16 +12,16 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from tfpix2pix import convolutions
+from tfpix2pix.kernels import convolutions
 
 
-def suits(model: keras.Model, strategy: tf.distribute.Strategy) -> bool:
-    """Tells whether `accelerated` is worth while: on CPUs in single precision, which these forms are made for."""
+def supports_cpu_kernels(model: keras.Model, strategy: tf.distribute.Strategy) -> bool:
+    """Tells whether `accelerate` is worth while: on CPUs in single precision, which these forms are made for."""
     kinds = {tf.DeviceSpec.from_string(device).device_type for device in strategy.extended.worker_devices}
     return kinds == {"CPU"} and {layer.compute_dtype for layer in model.layers} == {"float32"}
 
 
-def accelerated(model: keras.Model) -> keras.Model:
+def accelerate(model: keras.Model) -> keras.Model:
     """Returns a model that computes the same from the same weights, by the identities of `convolutions`.
 
     Every layer but the convolutions and instance norms is the model's own; their variables are. It is for training on a
@@ -30,18 +30,18 @@ def accelerated(model: keras.Model) -> keras.Model:
     Args:
         model: a generator or discriminator of this package.
     """
-    return keras.models.clone_model(model, clone_function=twin_of)
+    return keras.models.clone_model(model, clone_function=cpu_kernel)
 
 
-def twin_of(layer: keras.layers.Layer) -> keras.layers.Layer:
+def cpu_kernel(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Returns a layer of the same weights that computes by those identities, or the layer itself."""
     if isinstance(layer, keras.layers.GroupNormalization) and layer.groups == layer.gamma.shape[0]:  # a channel each
-        return _Twin(layer, _normalised)
+        return _CpuKernel(layer, _normalised)
     form = form_of(layer)
-    return layer if form is None else _Twin(layer, functools.partial(_convolved, form))
+    return layer if form is None else _CpuKernel(layer, functools.partial(_convolved, form))
 
 
-class _Twin(keras.layers.Layer):
+class _CpuKernel(keras.layers.Layer):
     """A layer's weights under another form of its arithmetic."""
 
     def __init__(

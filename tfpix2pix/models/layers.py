@@ -15,7 +15,7 @@ LEAKY_SLOPE = 0.2
 NORM_EPSILON = 1e-5
 
 
-class Weights:
+class SeededInitializers:
     """Gives every layer an initializer of its own.
 
     Keras draws an initializer's seed once, so layers of one shape that shared an initializer would start equal.
@@ -39,7 +39,7 @@ class Weights:
 def convolution(
     x: keras.KerasTensor,
     filters: int,
-    weights: Weights,
+    weights: SeededInitializers,
     *,
     name: str,
     use_bias: bool,
@@ -61,7 +61,7 @@ def convolution(
 
 
 def up_convolution(
-    x: keras.KerasTensor, filters: int, weights: Weights, *, name: str, use_bias: bool
+    x: keras.KerasTensor, filters: int, weights: SeededInitializers, *, name: str, use_bias: bool
 ) -> keras.KerasTensor:
     """Applies a 4x4 transposed convolution of stride 2: `(B, H, W, C)` -> `(B, 2H, 2W, filters)`."""
     layer = keras.layers.Conv2DTranspose(
@@ -70,7 +70,7 @@ def up_convolution(
     return layer(x)
 
 
-def normalization(norm: str, weights: Weights, *, name: str) -> keras.layers.Layer | None:
+def normalization(norm: str, weights: SeededInitializers, *, name: str) -> keras.layers.Layer | None:
     """Returns the normalisation layer of that name, or `None` for `"none"`.
 
     Args:

@@ -11,7 +11,7 @@ import os
 
 import tensorflow as tf
 
-from tfpix2pix.config import ConfigError
+from tfpix2pix.errors import ConfigError
 
 _EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 

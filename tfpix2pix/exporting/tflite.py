@@ -27,10 +27,10 @@ import tensorflow as tf
 
 from pipelines.cache import write_atomically
 from pipelines.spec import Encoding
-from tfpix2pix.config import ConfigError
-from tfpix2pix.inference import inference_copy
-from tfpix2pix.lite_metadata import INPUT, OUTPUT, About, with_metadata
-from tfpix2pix.lite_worker import THREADS
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.exporting.tflite_metadata import INPUT, OUTPUT, About, with_metadata
+from tfpix2pix.exporting.tflite_worker import THREADS
+from tfpix2pix.inference.translator import inference_copy
 
 # The largest mean |difference| to Keras, on [-1, 1], that a file may have.
 LIMITS = {"float32": 0.02, "float16": 0.02, "dynamic": 0.02, "int8": 0.05}
@@ -245,7 +245,7 @@ def _worker(*arguments: str | Path) -> None:
     Raises:
         LiteError: if it fails, is ended by a signal, or takes too long.
     """
-    command = [sys.executable, "-m", "tfpix2pix.lite_worker", *map(str, arguments)]
+    command = [sys.executable, "-m", "tfpix2pix.exporting.tflite_worker", *map(str, arguments)]
     try:
         done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace", timeout=TIMEOUT)
     except subprocess.TimeoutExpired:

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from pipelines import encode
 from pipelines.spec import Encoding
-from tfpix2pix import convolutions
-from tfpix2pix import noise as noise_of
+from tfpix2pix.inference import padding
+from tfpix2pix.kernels import convolutions
+from tfpix2pix.models.dropout import dropout_seed_scope
 
 
 class SubpixelUpConvolution(keras.layers.Layer):
@@ -117,32 +118,6 @@ def multiple_of(generator: keras.Model) -> int:
     )
 
 
-def pad_to_multiple(images: tf.Tensor, multiple: int) -> tf.Tensor:
-    """Pads `(B, H, W, C)` on all sides by reflection until height and width are multiples, however small it is."""
-    height, width = tf.shape(images)[1], tf.shape(images)[2]
-    return pad_to(images, (-(-height // multiple) * multiple, -(-width // multiple) * multiple))
-
-
-def pad_to(images: tf.Tensor, size: tuple[int | tf.Tensor, int | tf.Tensor]) -> tf.Tensor:
-    """Pads `(B, H, W, C)` on all sides by reflection to that height and width, which must not be smaller."""
-    for axis, padded in enumerate(size, start=1):
-        length = tf.shape(images)[axis]
-        images = tf.cond(
-            tf.equal(length, padded),
-            lambda images=images: images,
-            lambda images=images, length=length, padded=padded, axis=axis: tf.gather(
-                images, _reflected(length, padded), axis=axis
-            ),
-        )
-    return images
-
-
-def crop_to(images: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """Cuts the middle out of `(B, H, W, C)`: takes `pad_to_multiple` back."""
-    top, left = (tf.shape(images)[1] - height) // 2, (tf.shape(images)[2] - width) // 2
-    return images[:, top : top + height, left : left + width]
-
-
 class Translator(tf.Module):
     """A trained generator as two stateless functions: of a network's values, and of images as files hold them.
 
@@ -171,13 +146,13 @@ class Translator(tf.Module):
                 statistics, as the paper has it (section 3.3). `None`: no noise, running averages.
         """
         height, width = tf.shape(images)[1], tf.shape(images)[2]
-        padded = pad_to_multiple(images, self.multiple)
+        padded = padding.pad_to_multiple(images, self.multiple)
         if seed is None:
             output = self._model(padded, training=False)
         else:
-            with noise_of.seeded(self._model, seed):
+            with dropout_seed_scope(self._model, seed):
                 output = self._model(padded, training=True)
-        return crop_to(output, height, width)
+        return padding.crop_to(output, height, width)
 
     def images(self, images: tf.Tensor) -> tf.Tensor:
         """Maps images `(B, H, W, channels)`, as files hold them, to images in the target's dtype and units."""
@@ -186,10 +161,3 @@ class Translator(tf.Module):
             images = encode.classes(images, encoding)
         seen = encode.to_network(images, encoding)
         return encode.to_image(self.values(seen), self.target_encoding, seen)
-
-
-def _reflected(length: tf.Tensor, padded: tf.Tensor) -> tf.Tensor:
-    """Returns which of `length` places each of `padded` places shows, as between two mirrors at the outer pixels."""
-    period = tf.maximum(2 * (length - 1), 1)
-    place = tf.math.floormod(tf.range(padded) - (padded - length) // 2, period)
-    return tf.where(place < length, place, period - place)

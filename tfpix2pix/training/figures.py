@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.cache import write_atomically
-from tfpix2pix.run import read_history
+from tfpix2pix.training.run_directory import read_history
 
 Picture = npt.NDArray[np.uint8]
 

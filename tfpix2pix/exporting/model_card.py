@@ -12,9 +12,10 @@ from pipelines.catalog import licence
 from pipelines.console import format_size
 from pipelines.inspection.page import printable
 from pipelines.spec import Encoding
-from tfpix2pix import __version__, lite
+from tfpix2pix import __version__
 from tfpix2pix.config import TrainConfig
-from tfpix2pix.run import Run, read_history
+from tfpix2pix.exporting import tflite
+from tfpix2pix.training.run_directory import RunDirectory, read_history
 
 _KINDS = {
     "image": "image",
@@ -42,13 +43,13 @@ class Facts:
 
     name: str
     version: Path
-    run: Run
+    run: RunDirectory
     trained: TrainConfig
     encodings: tuple[Encoding, Encoding]
     parameters: int
     size: tuple[int, int]
     saved_model: dict[str, float] = field(default_factory=dict)
-    lite: list[lite.Result] = field(default_factory=list)
+    lite: list[tflite.Result] = field(default_factory=list)
 
     @property
     def licence(self) -> str:
@@ -75,7 +76,7 @@ class Facts:
                 f"{self.saved_model['max_difference']:.1g}, {self.saved_model['milliseconds']:.0f} ms an image\n"
             )
         if self.lite:
-            lines.append(lite.table(self.lite))
+            lines.append(tflite.table(self.lite))
         return "\n".join(lines)
 
     def card(self) -> str:

@@ -13,9 +13,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from pipelines.spec import RGB, Encoding
-from tfpix2pix import inference
-from tfpix2pix.config import ConfigError
-from tfpix2pix.run import Run
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.inference import padding
+from tfpix2pix.inference.translator import Translator
+from tfpix2pix.training.run_directory import RunDirectory
 
 Floats = npt.NDArray[np.float32]
 
@@ -65,7 +66,7 @@ def open_model(path: Path, *, noise: bool = False) -> Model:
     return model
 
 
-def generator_of(run: Run) -> Path:
+def generator_of(run: RunDirectory) -> Path:
     """Returns the file of a run's generator: the finished one, or the best so far of a run that isn't finished.
 
     Raises:
@@ -109,7 +110,7 @@ def _open(path: Path, noise: bool) -> Model:
     if path.suffix == ".keras":
         file, data = path, path.parent / "data.json"
     elif (path / "config.json").is_file():
-        run = Run(path)
+        run = RunDirectory(path)
         file, data = generator_of(run), run.data
     else:
         raise ConfigError(f"--model={path} is no run, no exported model, and no .keras or .tflite file.")
@@ -129,7 +130,7 @@ class _Keras:
     def __init__(self, generator: keras.Model, input_encoding: Encoding, target_encoding: Encoding, *, noise: bool):
         self.input_encoding, self.target_encoding = input_encoding, target_encoding
         self.noise = any(isinstance(layer, keras.layers.Dropout) for layer in generator.layers)
-        translator = inference.Translator(generator, input_encoding, target_encoding, noise=noise and self.noise)
+        translator = Translator(generator, input_encoding, target_encoding, noise=noise and self.noise)
         images = tf.TensorSpec((None, None, None, input_encoding.depth), tf.float32)
         self._plain = tf.function(translator.values, input_signature=[images])
         self._noisy = tf.function(translator.values, input_signature=[images, tf.TensorSpec((2,), tf.int32)])
@@ -184,14 +185,14 @@ class _Lite:
 
     def _one(self, image: Floats) -> Floats:
         _, height, width, _ = image.shape
-        padded = inference.pad_to(image, self.size) if self.size else inference.pad_to_multiple(image, self._multiple)
+        padded = padding.pad_to(image, self.size) if self.size else padding.pad_to_multiple(image, self._multiple)
         if self.size is None and tuple(self._interpreter.get_input_details()[0]["shape"]) != tuple(padded.shape):
             self._interpreter.resize_tensor_input(self._input["index"], padded.shape)
             self._interpreter.allocate_tensors()
         self._interpreter.set_tensor(self._input["index"], np.asarray(padded))
         self._interpreter.invoke()
         output = self._interpreter.get_tensor(self._output["index"])
-        return np.asarray(inference.crop_to(output, height, width))
+        return np.asarray(padding.crop_to(output, height, width))
 
 
 def _exported(folder: Path) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 TensorFlow isn't imported, so these are the interpreter's own numbers. `lite` starts it:
 
-    python -m tfpix2pix.lite_worker measure MODEL SAMPLES.npy RESULT.npz
-    python -m tfpix2pix.lite_worker quantise KIND FLOAT_MODEL REPRESENTATIVE.npy MODEL
+    python -m tfpix2pix.exporting.tflite_worker measure MODEL SAMPLES.npy RESULT.npz
+    python -m tfpix2pix.exporting.tflite_worker quantise KIND FLOAT_MODEL REPRESENTATIVE.npy MODEL
 """
 
 from __future__ import annotations

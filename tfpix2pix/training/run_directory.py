@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.cache import write_atomically
-from tfpix2pix.config import ConfigError, TrainConfig, differences
+from tfpix2pix.config import TrainConfig, differences
+from tfpix2pix.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tfpix2pix.fingerprint import DataDescription
+    from tfpix2pix.training.fingerprint import DataDescription
 
 try:
     import fcntl
@@ -25,7 +26,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
-class Run:
+class RunDirectory:
     """The folder that one training run is written to.
 
     Args:

@@ -2,7 +2,7 @@
 
 Each function equals TensorFlow's own op, all gradients included, and takes kernels as Keras lays them out, so a
 network that uses them has the same weights; `twins.accelerated` puts them in place. A GPU's library needs none of this.
-The forms were chosen with oneDNN at work in TensorFlow, which `train.prepare_tensorflow` asks for.
+The forms were chosen with oneDNN at work in TensorFlow, which `process.prepare_tensorflow` asks for.
 """
 
 from __future__ import annotations

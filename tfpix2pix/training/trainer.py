@@ -16,13 +16,13 @@ import tensorflow as tf
 from pipelines import Preprocessing
 from pipelines.build import training_batches
 from pipelines.spec import Source
-from tfpix2pix import checkpoint, report
 from tfpix2pix.config import TrainConfig
-from tfpix2pix.record import Record
-from tfpix2pix.run import Run
-from tfpix2pix.state import TrainState, save_generator
-from tfpix2pix.train_step import LOSS_NAMES, step_loop
-from tfpix2pix.workers import Workers
+from tfpix2pix.training import checkpoint, figures
+from tfpix2pix.training.record import Record
+from tfpix2pix.training.run_directory import RunDirectory
+from tfpix2pix.training.state import TrainState, save_generator
+from tfpix2pix.training.train_step import LOSS_NAMES, step_loop
+from tfpix2pix.training.workers import Workers
 
 _SECONDS_PER_CALL = 0.5  # so a signal is answered soon, and Python still stays out of the hot path
 _MAX_STEPS_PER_CALL = 100
@@ -64,7 +64,7 @@ class Trainer:
     def __init__(
         self,
         config: TrainConfig,
-        run: Run,
+        run: RunDirectory,
         strategy: tf.distribute.Strategy,
         workers: Workers,
         state: TrainState,
@@ -110,7 +110,7 @@ class Trainer:
                 self._loop(record)
         if self._workers.chief:
             save_generator(self._state, self._config, self._run.generator)
-            report.loss_plot(self._run.history, self._run.validation, self._run.loss_plot)
+            figures.loss_plot(self._run.history, self._run.validation, self._run.loss_plot)
         self._workers.wait()  # who left before the chief has written would be taken for dead
 
     def _record(self) -> contextlib.AbstractContextManager[Record | None]:

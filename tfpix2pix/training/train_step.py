@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tfpix2pix import losses, noise, twins
+from tfpix2pix import losses
 from tfpix2pix.config import ObjectiveConfig
-from tfpix2pix.optimizers import FusedAdam, assign_on_replica, learning_rate
-from tfpix2pix.recompute import recomputing
-from tfpix2pix.state import TrainState
+from tfpix2pix.kernels import accelerate
+from tfpix2pix.kernels.gradient_checkpointing import recomputing
+from tfpix2pix.models import dropout
+from tfpix2pix.training.optimizers import FusedAdam, assign_on_replica, learning_rate
+from tfpix2pix.training.state import TrainState
 
 LOSS_NAMES = ("d_loss", "g_gan", "g_l1")
 _Computed = tuple[tf.Tensor, list[list[tf.Tensor]], list[tf.Tensor]]
@@ -82,10 +84,10 @@ def fastest_form(model: keras.Model, strategy: tf.distribute.Strategy, *, recomp
         strategy: the one that it was made under.
         recompute: whether to keep less for the gradients, and compute it again.
     """
-    suits = twins.suits(model, strategy)
+    suits = accelerate.supports_cpu_kernels(model, strategy)
     if recompute:
-        return recomputing(model, twins.twin_of if suits else lambda layer: layer)
-    return twins.accelerated(model) if suits else model
+        return recomputing(model, accelerate.cpu_kernel if suits else lambda layer: layer)
+    return accelerate.accelerate(model) if suits else model
 
 
 def train_step(
@@ -178,7 +180,7 @@ def _losses_and_gradients(
         return tf.reduce_sum(per_example) / global_batch_size
 
     with tf.GradientTape(persistent=True) as tape:
-        with noise.seeded(state.generator, noise_seed) as scope:
+        with dropout.dropout_seed_scope(state.generator, noise_seed) as scope:
             output = generator(image, training=True)
         g_l1 = share(losses.l1_loss(target, output))
         d_loss = g_gan = tf.zeros(())

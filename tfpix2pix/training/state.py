@@ -11,7 +11,7 @@ import tensorflow as tf
 from pipelines.cache import write_atomically
 from tfpix2pix.config import TrainConfig
 from tfpix2pix.models import patchgan_discriminator, unet_generator
-from tfpix2pix.optimizers import FusedAdam, LossScale
+from tfpix2pix.training.optimizers import FusedAdam, LossScale
 
 
 class TrainState(tf.Module):

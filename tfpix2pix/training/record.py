@@ -16,11 +16,11 @@ from pipelines import Preprocessing, encode
 from pipelines.build import evaluation_batches
 from pipelines.console import progress
 from pipelines.spec import Source
-from tfpix2pix import report
 from tfpix2pix.config import TrainConfig
-from tfpix2pix.run import History, Run, read_history
-from tfpix2pix.state import TrainState, save_generator
-from tfpix2pix.train_step import LOSS_NAMES, fastest_form
+from tfpix2pix.training import figures
+from tfpix2pix.training.run_directory import History, RunDirectory, read_history
+from tfpix2pix.training.state import TrainState, save_generator
+from tfpix2pix.training.train_step import LOSS_NAMES, fastest_form
 
 SAMPLES = 6  # validation pairs on a sample sheet
 EVALUATED = 50  # validation pairs, at most, that the validation L1 is measured on
@@ -43,7 +43,7 @@ class Record(contextlib.ExitStack):
     def __init__(
         self,
         config: TrainConfig,
-        run: Run,
+        run: RunDirectory,
         state: TrainState,
         strategy: tf.distribute.Strategy,
         preprocessing: Preprocessing,
@@ -107,14 +107,14 @@ class Record(contextlib.ExitStack):
         sheet = self._run.sample(step)
         name = Path(self._config.data.dataset).name
         title = f"{name}: step {step:,} of {self._total_steps:,}, validation L1 {val_l1:.3f}"
-        report.sample_sheet(rows, title, sheet)
+        figures.sample_sheet(rows, title, sheet)
         self._summarise(step, val_l1, rows)
         if val_l1 < best:
             save_generator(self._state, self._config, self._run.best_generator)
         digits = len(str(self._total_steps))
         self._bar.write(f"step {step:>{digits}}  validation L1 {val_l1:.4f}  {sheet}")
 
-    def _summarise(self, step: int, val_l1: float, rows: Sequence[tuple[report.Picture, ...]]) -> None:
+    def _summarise(self, step: int, val_l1: float, rows: Sequence[tuple[figures.Picture, ...]]) -> None:
         with self._writer.as_default(step=step):
             tf.summary.scalar("loss/val_l1", val_l1)
             tf.summary.image(
@@ -124,7 +124,7 @@ class Record(contextlib.ExitStack):
 
     def _displayable(
         self, image: tf.Tensor, output: tf.Tensor, target: tf.Tensor
-    ) -> tuple[report.Picture, report.Picture, report.Picture]:
+    ) -> tuple[figures.Picture, figures.Picture, figures.Picture]:
         """Returns what a network saw and made, and the target, as displayable images."""
         of_input, of_target = self._encodings
         return (

@@ -14,9 +14,9 @@ import tensorflow as tf
 from pipelines import encode
 from pipelines.cache import write_atomically
 from pipelines.spec import Encoding
-from tfpix2pix.config import ConfigError
-from tfpix2pix.inference import Translator
-from tfpix2pix.serving import saved_model
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.exporting import saved_model
+from tfpix2pix.inference.translator import Translator
 from tfpix2pix.serving.messages import MISSING, predict_request
 
 # The first server that reads WebP is 2.20: its TensorFlow decodes the images.

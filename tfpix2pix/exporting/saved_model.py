@@ -16,8 +16,8 @@ from typing import Any
 import tensorflow as tf
 
 from pipelines.spec import Encoding
-from tfpix2pix.inference import Translator
-from tfpix2pix.serving import decoding
+from tfpix2pix.exporting import decoding
+from tfpix2pix.inference.translator import Translator
 
 MAX_PIXELS = 4096 * 4096
 VALUES = "serving_default"

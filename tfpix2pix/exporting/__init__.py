@@ -1,0 +1,1 @@
+"""Writing trained generators for servers, phones and browsers, and checking what was written."""
