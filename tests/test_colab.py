@@ -13,7 +13,8 @@ from nbclient import NotebookClient
 from PIL import Image
 
 from tfpix2pix.evaluation.result import Result
-from tfpix2pix.training.run_directory import RunDirectory, read_history
+from tfpix2pix.training.history import read_history
+from tfpix2pix.training.run_directory import RunDirectory
 
 FOLDER = Path(__file__).resolve().parent.parent / "colab"
 NAMES = ("train.ipynb", "translate_and_export.ipynb", "evaluate.ipynb")

@@ -11,8 +11,7 @@ from PIL import Image
 import tfpix2pix
 from tests.runs import assert_same_run, full_disk, small_config
 from tfpix2pix import train
-from tfpix2pix.errors import ConfigError
-from tfpix2pix.training.checkpoint import CheckpointError
+from tfpix2pix.errors import CheckpointError, ConfigError
 from tfpix2pix.training.run_directory import RunDirectory
 from tfpix2pix.training.trainer import Trainer
 
@@ -59,7 +58,7 @@ def test_a_disk_that_is_full_before_the_first_checkpoint(pairs, tmp_path):
 def test_a_folder_that_nobody_can_write(pairs, tmp_path):
     nowhere = tmp_path / "none"
     nowhere.symlink_to("/proc/nothing/run")  # where no system lets anybody make a folder
-    with pytest.raises(ConfigError, match=r"can't be written to .*Give another --workdir"):
+    with pytest.raises(ConfigError, match=r"none/run can't be written to"):
         tfpix2pix.fit(small_config(pairs, nowhere / "run"))
 
 
@@ -92,7 +91,7 @@ def test_pictures_that_change_while_a_run_reads_them(pairs, whole, tmp_path, cap
             file.unlink() if change == "removed" and file.name != "00.png" else file.write_bytes(b"\x89PNG\r\n")
 
     with at_step(20, damage):
-        assert train._run(config) in (1, 2)
+        assert train.run(config) in (1, 2)
     said = capsys.readouterr().err
     assert "error: " in said
     assert str(folder) in said
@@ -121,7 +120,7 @@ def test_a_clock_that_jumps(pairs, whole, tmp_path, monkeypatch):
     assert_same_run(tfpix2pix.fit(small_config(pairs, tmp_path / "run", checkpoint_minutes=0.0)), whole)
 
 
-def test_a_drive_that_was_cut_off_while_a_checkpoint_was_written(pairs, whole, tmp_path, capsys):
+def test_a_drive_that_was_cut_off_while_a_checkpoint_was_written(pairs, whole, tmp_path, caplog):
     # A mounted drive may show a file under its name before all of it is there: empty, or without its end.
     config = small_config(pairs, tmp_path / "run", checkpoint_minutes=0.0)
     run = RunDirectory(config.run.workdir)
@@ -137,7 +136,6 @@ def test_a_drive_that_was_cut_off_while_a_checkpoint_was_written(pairs, whole, t
     os.truncate(older, older.stat().st_size // 2)
     run.history.write_bytes(run.history.read_bytes()[:-7])
     assert_same_run(tfpix2pix.fit(config), whole)
-    said = capsys.readouterr().err
-    assert f"{newest} is corrupt" in said
-    assert f"{older} is corrupt" in said
+    assert f"{newest} is corrupt" in caplog.text
+    assert f"{older} is corrupt" in caplog.text
     assert run.config.stat().st_mtime_ns == before  # what needs no writing can't be damaged by it

@@ -17,8 +17,8 @@ def weights_of(values, role):
 
 def plain_training(objective, steps):
     """The same training written as plainly as can be: eager, Keras's own Adam and losses, two passes of G."""
-    state = small.make_state(objective)
-    generator, discriminator = state.generator, state.discriminator
+    pix2pix = small.make_model(objective)
+    generator, discriminator = pix2pix.generator, pix2pix.discriminator
     adams = {
         model: keras.optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
         for model in (generator, discriminator)
@@ -51,7 +51,7 @@ def plain_training(objective, steps):
             updates.append((discriminator, d_tape.gradient(d_loss, discriminator.trainable_variables)))
         for model, gradients in updates:
             adams[model].apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-    return small.values(state)
+    return small.values(pix2pix)
 
 
 @pytest.mark.parametrize(("adversarial", "gan_loss"), COMBINATIONS)
@@ -104,12 +104,12 @@ def test_noise_differs_between_replicas_steps_and_seeds():
     def losses(strategy, first=0, seed=0):
         distribution = small.make_strategy(strategy)
         with distribution.scope():
-            state = small.make_state(objective, dropout=0.5)
+            model = small.make_model(objective, dropout=0.5, seed=seed)
         replicas = distribution.num_replicas_in_sync
         same = tf.data.Dataset.from_tensors({k: np.repeat(v, replicas, 0) for k, v in pair.items()})
         same = same.unbatch().batch(replicas, drop_remainder=True)
-        run = small.trainer_for(state, objective, strategy, batch_size=replicas, seed=seed)
-        return float(run(iter(distribution.experimental_distribute_dataset(same)), first, 1)[0, 2])
+        run = small.steps_of(model, replicas)
+        return float(run(iter(distribution.experimental_distribute_dataset(same)), first, 1)[0, -1])
 
     alone = losses("one")
     assert losses("one") == alone  # the noise is a function of seed and step, nothing else
@@ -128,7 +128,7 @@ def test_without_noise_equal_replicas_have_the_loss_of_one():
 
 def test_the_average_follows_the_generator():
     objective = ObjectiveConfig(ema=0.75)
-    before, after, _ = small.train(objective, steps=1, average=True)
+    before, after, _ = small.train(objective, steps=1)
     name = "down1_conv/kernel"
     expected = 0.75 * before[f"generator/{name}"] + 0.25 * after[f"generator/{name}"]
     assert np.abs(after[f"generator/{name}"] - before[f"generator/{name}"]).max() > 1e-4
@@ -139,10 +139,10 @@ def test_batch_norm_keeps_running_averages_equal_on_all_replicas():
     distribution = small.make_strategy(small.MIRRORED)
     objective = ObjectiveConfig(adversarial="none")
     with distribution.scope():
-        state = small.make_state(objective, norm="batch")
-    run = small.trainer_for(state, objective, small.MIRRORED)
+        model = small.make_model(objective, norm="batch")
+    run = small.steps_of(model)
     run(iter(distribution.experimental_distribute_dataset(small.batches(2))), 0, 2)
-    moving = [v for v in state.generator.non_trainable_weights if "moving" in v.path]
+    moving = [v for v in model.generator.non_trainable_weights if "moving" in v.path]
     assert moving
     for variable in moving:
         one, two = (copy.numpy() for copy in variable.value.values)
@@ -152,37 +152,34 @@ def test_batch_norm_keeps_running_averages_equal_on_all_replicas():
 
 def test_an_overflow_on_one_replica_skips_the_step_on_all():
     distribution = small.make_strategy(small.MIRRORED)
-    objective = ObjectiveConfig()
     with distribution.scope():
-        state = small.make_state(objective, average=True, scale_loss=True)
-    before = small.values(state)
+        model = small.make_model(ObjectiveConfig(ema=0.9), dtype="mixed_float16")
+    before = small.values(model)
     pairs = {side: np.full((2, *small.SHAPE), 0.5, np.float32) for side in ("input", "target")}
     pairs["target"][1] = np.inf  # the second replica's example
     dataset = tf.data.Dataset.from_tensors(pairs).unbatch().batch(2, drop_remainder=True).repeat(2)
-    run = small.trainer_for(state, objective, small.MIRRORED)
+    run = small.steps_of(model)
     run(iter(distribution.experimental_distribute_dataset(dataset)), 0, 1)
-    after = small.values(state)
+    after = small.values(model)
     assert after["loss_scale/factor"] == before["loss_scale/factor"] / 2
     for name in before:
         if not name.startswith("loss_scale"):
             np.testing.assert_array_equal(after[name], before[name], err_msg=name)
 
 
-def test_a_scaled_loss_gives_the_same_step():
+def test_a_scaled_loss_gives_the_same_step(monkeypatch):
     plain = small.train(ObjectiveConfig(), steps=3)[1]
-    scaled = small.train(ObjectiveConfig(), steps=3, scale_loss=True)[1]
+    monkeypatch.setattr("tfpix2pix.training.pix2pix._computes_in_float16", lambda model: True)
+    scaled = small.train(ObjectiveConfig(), steps=3)[1]
+    assert "loss_scale/factor" in scaled
     for name in weights_of(plain, "generator"):
         np.testing.assert_allclose(scaled[name], plain[name], atol=2e-6)  # the factor is a power of two
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_half_precision_trains_and_keeps_float32_weights(policy):
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        before, after, losses = small.train(ObjectiveConfig(), steps=3, scale_loss=policy == "mixed_float16")
-    finally:
-        keras.config.set_dtype_policy(previous)
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_trains_and_keeps_float32_weights(dtype):
+    before, after, losses = small.train(ObjectiveConfig(), steps=3, dtype=dtype)
+    assert ("loss_scale/factor" in after) == (dtype == "mixed_float16")
     assert np.isfinite(losses).all()
     assert losses.dtype == np.float32
     for role in ("generator", "discriminator"):

@@ -11,32 +11,31 @@ from typing import Any
 __version__ = "0.2.0"
 
 _HOMES = {
+    "CheckpointError": "errors",
     "ConfigError": "errors",
+    "DatasetError": "datasets",
     "FusedAdam": "training.optimizers",
+    "Interrupted": "errors",
+    "NonFiniteLossError": "errors",
+    "Pix2Pix": "training.pix2pix",
     "RunDirectory": "training.run_directory",
     "TrainConfig": "config",
-    "fit": "train",
-    "patchgan_discriminator": "models",
+    "Trainer": "training.trainer",
+    "fit": "training.fit",
+    "load": "inference.backends:open_model",
     "recipe": "recipes",
-    "unet_generator": "models",
 }
-__all__ = [
-    "ConfigError",
-    "FusedAdam",
-    "RunDirectory",
-    "TrainConfig",
-    "__version__",
-    "fit",
-    "patchgan_discriminator",
-    "recipe",
-    "unet_generator",
-]
+_MODULES = ("datasets", "losses", "models")
+__all__ = ["__version__", *_HOMES, *_MODULES]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    module, _, attribute = _HOMES[name].partition(":")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute or name)
 
 
 def __dir__() -> list[str]:

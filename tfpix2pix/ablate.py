@@ -29,7 +29,7 @@ from tfpix2pix.config import (
     RunConfig,
     TrainConfig,
 )
-from tfpix2pix.errors import ConfigError
+from tfpix2pix.errors import CheckpointError, ConfigError, Interrupted, NonFiniteLossError
 from tfpix2pix.process import prepare_tensorflow
 from tfpix2pix.recipes import recipe_of
 from tfpix2pix.training.run_directory import RunDirectory
@@ -136,7 +136,7 @@ def _result(config: AblateConfig, choices: TrainConfig) -> Result:
 
     from tfpix2pix.evaluate import EvaluateConfig, evaluate
     from tfpix2pix.evaluation.result import Result
-    from tfpix2pix.train import fit
+    from tfpix2pix.training.fit import fit
 
     run, file = RunDirectory(choices.run.workdir), _evaluation(choices) / "evaluation.json"
     wanted = EvaluateConfig(
@@ -207,8 +207,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quieten_tensorflow()
     from tfpix2pix.ablation.summary import text_table
     from tfpix2pix.training import devices
-    from tfpix2pix.training.checkpoint import CheckpointError
-    from tfpix2pix.training.trainer import Interrupted, NonFiniteLossError
 
     print(devices.describe(gpus=None), file=sys.stderr)
     try:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from typing import Annotated
 
 import tyro
 
+from pipelines import console
 from pipelines.console import format_size, parse_size
-
-
-def flag(name: str) -> str:
-    """Returns the flag of a choice: `--batch-size` of `batch_size`."""
-    return "--" + name.replace("_", "-")
-
 
 Size = Annotated[
     tuple[int, int],
@@ -24,3 +21,15 @@ Size = Annotated[
         str_from_instance=lambda size: [format_size(size)],
     ),
 ]
+
+
+def error(message: object) -> None:
+    """Prints why a command ends; choices of a run that the message names in backticks become their flags."""
+    from tfpix2pix.config import GROUPS
+
+    choices = {field.name for group in GROUPS.values() for field in dataclasses.fields(group)}
+
+    def as_flag(found: re.Match[str]) -> str:
+        return "--" + found[1].replace("_", "-") if found[1] in choices else found[0]
+
+    console.error(re.sub(r"`(\w+)`", as_flag, str(message)))

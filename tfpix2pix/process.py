@@ -39,5 +39,5 @@ def set_determinism(choice: str) -> None:
     """Turns deterministic kernels on for the whole process: `"on"`, `"off"`, or `"auto"` (on without a GPU)."""
     import tensorflow as tf
 
-    if choice == "on" or (choice == "auto" and not tf.config.list_logical_devices("GPU")):
+    if choice == "on" or (choice == "auto" and not tf.config.list_physical_devices("GPU")):
         tf.config.experimental.enable_op_determinism()

@@ -15,7 +15,8 @@ from pipelines.spec import Encoding
 from tfpix2pix import __version__
 from tfpix2pix.config import TrainConfig
 from tfpix2pix.exporting import tflite
-from tfpix2pix.training.run_directory import RunDirectory, read_history
+from tfpix2pix.training.history import read_history
+from tfpix2pix.training.run_directory import RunDirectory
 
 _KINDS = {
     "image": "image",
