@@ -1,4 +1,4 @@
-"""A data set of your own: discs to learn from, blurred to sharp. Run: python examples/custom_dataset.py [STEPS] [RUN]."""
+"""A data set of your own, drawn by a function. Run: python examples/custom_dataset.py [STEPS] [RUN]."""
 
 import sys
 

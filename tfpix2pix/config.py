@@ -16,13 +16,24 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
-from pipelines.console import format_size, parse_value_range
+from pipelines.console import format_size, parse_size, parse_value_range
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.flags import Size
 from tfpix2pix.registry import DISCRIMINATORS, GENERATORS, LOSSES, VALIDATION_METRICS
 
 DEFAULT_DATASET = "synthetic"
 CUSTOM = "custom"  # a network, or a data set, that a program brought along
+
+
+Size = Annotated[
+    tuple[int, int],
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="N|HxW",
+        instance_from_str=lambda words: parse_size(words[0]),
+        is_instance=lambda value: isinstance(value, tuple) and len(value) == 2,
+        str_from_instance=lambda size: [format_size(size)],
+    ),
+]
 
 
 class _Checked:

@@ -25,7 +25,7 @@ from tfpix2pix.metrics import segmentation
 from tfpix2pix.metrics.fcn import fully_convolutional
 from tfpix2pix.metrics.pictures import Classes, Pictures
 from tfpix2pix.metrics.recogniser import CARD, NETWORK, Recogniser, read_card
-from tfpix2pix.training.optimizers import FusedAdam, learning_rate
+from tfpix2pix.training.optimizers import FusedAdam, LinearDecay
 
 if TYPE_CHECKING:
     from tfpix2pix.metrics.recogniser import RecogniserConfig
@@ -164,8 +164,9 @@ def _direction(source: Source, config: RecogniserConfig) -> Direction:
 
 
 def _fit(model: keras.Model, source: Source, preprocessing: Preprocessing, config: RecogniserConfig) -> None:
-    variables = [variable.value for variable in model.trainable_weights]
-    optimizer = FusedAdam(variables, beta_1=0.9)
+    variables = model.trainable_variables
+    optimizer = FusedAdam(LinearDecay(config.learning_rate, config.steps), beta_1=0.9)
+    optimizer.build(variables)
 
     @tf.function
     def step(photos: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
@@ -177,8 +178,7 @@ def _fit(model: keras.Model, source: Source, preprocessing: Preprocessing, confi
             )
             total = tf.reduce_sum(tf.where(counted, losses, 0.0))
             loss = total / tf.maximum(tf.reduce_sum(tf.cast(counted, tf.float32)), 1.0)
-        rate = learning_rate(config.learning_rate, optimizer.iterations, config.steps)
-        optimizer.apply(tape.gradient(loss, variables), rate)
+        optimizer.apply(tape.gradient(loss, variables), variables)
         return loss
 
     batches = training_batches(
