@@ -58,7 +58,7 @@ def test_a_checkpoint_of_version_0_2_is_restored(tmp_path):
 
 def test_a_save_after_corrupt_newer_ones_is_kept(tmp_path):
     for step in (10, 20, 30):
-        checkpoint.save(tmp_path, variables(step), step)
+        checkpoint.save(tmp_path, variables(float(step)), step)
     for step in (20, 30):
         (tmp_path / f"step_{step:08d}.npz").write_bytes(b"")
     target = variables()

@@ -103,7 +103,7 @@ def test_nothing_is_replaced_unless_it_is_said_and_one_seed_gives_one_network(tr
 
 
 def test_a_training_that_diverges_writes_nothing(pairs, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(recognition, "learning_rate", lambda *_: float("nan"))
+    monkeypatch.setattr(recognition, "LinearDecay", lambda *_: float("nan"))
     assert recogniser.main(flags(pairs, tmp_path / "out", "--steps=2")) == 1
     assert "loss is nan" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

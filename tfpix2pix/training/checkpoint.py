@@ -87,6 +87,7 @@ def restore(folder: Path, variables: Mapping[str, tf.Variable]) -> tuple[int, li
         except Exception as error:  # the readers of zips and of arrays raise anything on broken files
             corrupt.append(f"{path} is corrupt ({error})")
             continue
+        values = matched(values, variables)
         _check(path, values, variables)
         for name, value in values.items():
             variables[name].assign(value)
@@ -97,6 +98,25 @@ def restore(folder: Path, variables: Mapping[str, tf.Variable]) -> tuple[int, li
             f"Delete {folder} to start the run from its first step."
         )
     return 0, corrupt
+
+
+def matched(
+    values: dict[str, npt.NDArray[np.generic]], variables: Mapping[str, tf.Variable]
+) -> dict[str, npt.NDArray[np.generic]]:
+    """Gives values the names of the variables that they belong to.
+
+    Keras numbers layers without a name through a whole process, so the same network may have other names when it is
+    built again. Then the order decides, if all shapes agree.
+    """
+    wanted = [name for name in variables if name in values or not _is_optional(name)]
+    if values.keys() == set(wanted) or len(values) != len(wanted):
+        return values
+    pairs = list(zip(wanted, values.items(), strict=True))
+    alike = all(
+        new.split("/")[0] == old.split("/")[0] and tuple(variables[new].shape) == value.shape
+        for new, (old, value) in pairs
+    )
+    return {new: value for new, (_, value) in pairs} if alike else values
 
 
 def read_newest(folder: Path) -> dict[str, npt.NDArray[np.generic]]:

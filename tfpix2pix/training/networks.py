@@ -58,7 +58,7 @@ def build(config: TrainConfig, input_channels: int = 3, target_channels: int = 3
     except ValueError as error:
         raise ConfigError(f"The networks can't be built: {error}") from error
     terms: list[Loss] = [] if discriminator is None else [Adversarial(goal.gan_loss)]
-    terms += [L1(goal.l1_weight)] if goal.l1_weight or discriminator is None else []
+    terms += [L1(goal.l1_weight)] if goal.l1_weight else []
     for text in goal.losses:
         name, _, weight = text.partition("=")
         terms.append(LOSSES[name](weight=float(weight)))
@@ -200,8 +200,8 @@ def _trained_weights(source: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _assign(variables: Mapping[str, tf.Variable], values: Mapping[str, Any], source: Path) -> list[str]:
-    missing = sorted(variables.keys() ^ values.keys())
-    if missing:
+    values = checkpoint.matched(values, variables)
+    if missing := sorted(variables.keys() ^ values.keys()):
         raise ConfigError(
             f"`init_from` {source} is another network: it differs in {len(missing)} weights, such as {missing[0]}. "
             "Give the same `generator`, `norm` and depth."
