@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tfpix2pix import pages
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.study import pictures
+from tfpix2pix.study import images as pictures
 from tfpix2pix.study.plan import KEY, Algorithm, Pair, Study
 
 _PACKAGE = "tfpix2pix.study"

@@ -29,7 +29,7 @@ class Match:
     left_out: tuple[str, ...]
 
 
-def find(folder: Path, flag: str) -> dict[str, Path]:
+def find(folder: Path, flag: str = "") -> dict[str, Path]:
     """Returns a folder's pictures, with its sub-folders', by their path in it without the ending.
 
     Raises:
