@@ -195,7 +195,7 @@ def worst_sheet(evaluation: Evaluation, inputs: Images, outputs: Images, targets
         inputs: uint8 `(N, H, W, 3)`, as people see them.
         outputs: of the same shape.
         targets: of the same shape.
-        file: the file to write, as a whole or not at all.
+        file: the file to write, atomically.
 
     Raises:
         ValueError: if the images don't fit each other or the evaluation.
