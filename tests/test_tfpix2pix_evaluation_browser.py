@@ -21,6 +21,7 @@ from tests.evaluation import (
     png,
 )
 from tfpix2pix.evaluation.page import Plot
+from tfpix2pix.metrics.metric import MetricInfo, MetricRow
 
 
 @pytest.fixture
@@ -97,6 +98,17 @@ def test_sorting_by_each_score_both_ways(browser, written):
     choose(browser, "sort", "name")
     assert names(browser) == [HOSTILE, NAMES[4], "B1", "b2", "b9", "b10"]
     assert browser.run("document.getElementById('order').disabled") is True
+
+
+def test_a_metric_that_is_best_at_zero(browser, written):
+    bias = MetricInfo("bias", "Mean error", "zero")
+    values = {"bias": np.array([0.1, -0.6, 0.2, -0.3, 0.4, 0.0])}
+    result = evaluation(rows=(MetricRow(bias, -0.2),), image_metrics=(bias,), values=values)
+    browser.open(written(result).as_uri())
+    worst_first = ["b9", NAMES[4], "b2", HOSTILE, "b10", "B1"]
+    assert names(browser) == worst_first
+    choose(browser, "order", "best")
+    assert names(browser) == worst_first[::-1]
 
 
 def test_the_order_says_which_end_it_begins_with(browser, written):

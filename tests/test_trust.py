@@ -192,7 +192,7 @@ def evaluated(folder):
         rows=(MetricRow(score, 0.5),),
         image_metrics=(score,),
         names=tuple(f"{HOSTILE}{number}" for number in range(6)),
-        values={"l1": np.arange(6.0), PSNR.key: np.arange(6.0)},
+        values={"l1": np.arange(6.0), PSNR.name: np.arange(6.0)},
         notes=(HOSTILE, f"`{HOSTILE}`"),
     )
     return page_writer(folder)(result, drawn=[Plot(HOSTILE, HOSTILE, png())])

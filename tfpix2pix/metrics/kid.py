@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from tfpix2pix.metrics import bootstrap
@@ -17,29 +15,12 @@ _MOST_AT_ONCE = 4000  # images; the kernels of more don't fit into memory
 _RESAMPLES = 200
 
 
-@dataclass(frozen=True)
-class KernelDistance:
-    """The mean over subsets, and how they were drawn.
-
-    Attributes:
-        mean: squared maximum mean discrepancy, unbiased, so it may be a little below 0; 0 is best.
-        std: standard deviation over the subsets, 0 where there is one.
-        subsets: how many.
-        subset_size: images in each.
-    """
-
-    mean: float
-    std: float
-    subsets: int
-    subset_size: int
-
-
 def kernel_distance(
     first: Features, second: Features, *, subsets: int = 100, subset_size: int = 1000, seed: int = 0
-) -> KernelDistance:
-    """Computes the distance with the kernel `(x . y / D + 1)^3` in float64.
+) -> float:
+    """Computes the squared maximum mean discrepancy with the kernel `(x . y / D + 1)^3` in float64; 0 is best.
 
-    Unlike FID it is unbiased, so values of different numbers of images can be compared.
+    Unlike FID it is unbiased, so values of different numbers of images can be compared, and may be a little below 0.
 
     Args:
         first: `(N, D)`, N at least 2.
@@ -58,8 +39,7 @@ def kernel_distance(
     if size == len(x) == len(y):
         subsets = 1
     rng = np.random.default_rng(seed)
-    values = [_mmd(_draw(x, size, rng), _draw(y, size, rng)) for _ in range(subsets)]
-    return KernelDistance(float(np.mean(values)), float(np.std(values)), subsets, size)
+    return float(np.mean([_mmd(_draw(x, size, rng), _draw(y, size, rng)) for _ in range(subsets)]))
 
 
 def resample(first: Features, second: Features, *, resamples: int = _RESAMPLES, seed: int = 0) -> Values:
@@ -117,7 +97,7 @@ class _Kid:
         if count < FEWEST:
             return Measured(notes=(f"{label} needs {FEWEST} images or more; there are {count}, so it is left out.",))
         outputs, targets = samples.features
-        value = kernel_distance(outputs, targets, subset_size=count if count <= _MOST_AT_ONCE else 1000).mean
+        value = kernel_distance(outputs, targets, subset_size=count if count <= _MOST_AT_ONCE else 1000)
         ends: tuple[float, float] | tuple[None, None] = (None, None)
         if count <= _MOST_AT_ONCE:
             drawn = resample(outputs, targets, resamples=min(resamples, _RESAMPLES))
