@@ -1,10 +1,8 @@
 """What `evaluate` makes of labels, noise, tasks, encodings and sizes."""
 
-import dataclasses
 import itertools
 import shutil
 import sys
-import zipfile
 from types import SimpleNamespace
 
 import keras
@@ -13,20 +11,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipelines import cityscapes as cityscapes_files
 from pipelines.build import evaluation_batches
-from pipelines.cityscapes import LABEL_MAPS, LABELS, TRAIN_IDS, nearest
-from pipelines.spec import RGB, DatasetError, Encoding
+from pipelines.spec import RGB, Encoding
 from tests.evaluated_runs import PALETTE, SIZE, classes, made, make_pairs, network, read, verb
 from tests.small import trained_generator
 from tfpix2pix.config import DataConfig
-from tfpix2pix.errors import ConfigError
-from tfpix2pix.evaluation import Evaluation, collect, evaluate_images, labels
+from tfpix2pix.evaluation import Evaluation, collect
 from tfpix2pix.inference.backends import open_model
-from tfpix2pix.metrics import bootstrap, features, registry, segmentation
-from tfpix2pix.metrics.fcn_score import FCN_SCORE
-from tfpix2pix.metrics.metric import Samples
-from tfpix2pix.metrics.recognition.network import SegmentationNetwork
+from tfpix2pix.metrics import bootstrap, features, segmentation
 from tfpix2pix.models import dropout
 
 
@@ -267,215 +259,3 @@ def test_images_too_small_for_ssim_and_a_single_one_for_distances_of_sets(pairs,
     assert result.values["novelty"] > 0
     assert any("SSIM needs" in note for note in result.notes)
     assert any("Kernel distance needs 8" in note for note in result.notes)
-
-
-# ---------------------------------------------------------------- Cityscapes
-
-
-SCENE = (64, 128)  # of the official files, which have 1024x2048
-ID = "frankfurt_000000_000000"
-
-
-@pytest.fixture
-def streets(tmp_path):
-    """Cityscapes as it is unpacked, of one made-up scene a split: every label id, in blocks of 3x5 pixels."""
-    root = tmp_path / "streets"
-    rows, columns = np.indices(SCENE)
-    ids = ((rows // 3 * 31 + columns // 5) % len(LABELS)).astype(np.uint8)
-    photo = np.repeat((7 * ids)[..., None], 3, axis=-1)  # a shade a class
-    for split in ("train", "val"):
-        for part, image, ending in (("leftImg8bit", photo, "leftImg8bit"), ("gtFine", ids, "gtFine_labelIds")):
-            file = root / part / split / "frankfurt" / f"{ID}_{ending}.png"
-            file.parent.mkdir(parents=True)
-            Image.fromarray(image).save(file)
-    return root, ids
-
-
-def street_model(root, folder, direction):
-    palette = Encoding(palette=LABEL_MAPS.palette, classes=LABEL_MAPS.classes)
-    data = DataConfig("cityscapes", root, direction=direction, image_size=(32, 32))
-    return data, made(folder, trained_generator(), data, palette, RGB)
-
-
-def test_photo_to_labels_of_cityscapes_counts_the_19_classes_of_the_benchmark(streets, tmp_path):
-    root, ids = streets
-    data, folder = street_model(root, tmp_path / "run", "AtoB")
-    opened = collect.open_pairs(data, "val", open_model(folder))
-    truth = labels.read(opened)
-    assert (truth.side, len(truth.classes)) == ("target", 19)
-    np.testing.assert_array_equal(truth.truth[:1][0], TRAIN_IDS[nearest(ids, (32, 32))])
-    targets = collect.collect(open_model(folder), opened, None).targets
-    # All but polegroup, which has the colour of pole and doesn't count.
-    perfect = segmentation.class_metrics(segmentation.label_matrices(targets, truth).sum(axis=0))
-    assert (perfect.pixel_accuracy, perfect.iou) == (1, 1)
-
-
-def test_the_fcn_score_of_cityscapes_compares_at_the_size_of_the_official_labels(streets, tmp_path):
-    """The paper's protocol by hand: photos enlarged to the labels' size, seen there, void left out."""
-    root, ids = streets
-    data, folder = street_model(root, tmp_path / "run", "BtoA")
-    opened = collect.open_pairs(data, "val", open_model(folder))
-    truth = labels.read(opened, full_size=True)
-    official = TRAIN_IDS[ids]
-    assert truth.side == "input"
-    np.testing.assert_array_equal(truth.truth[:1][0], official)
-    shapes = []
-
-    def segment(photos):
-        shapes.append(photos.shape)
-        return np.resize(np.arange(20), photos.shape[:3])  # the twentieth output of FCN-8s is no class
-
-    network = SegmentationNetwork("fcn8s", segment, None, truth.classes)
-    assert labels.check_segmentation_network(network, truth, "cityscapes") == []
-    samples = collect.collect(open_model(folder), opened, None)
-    assert samples.outputs.shape == (1, 32, 32, 3)
-    samples = dataclasses.replace(samples, labels=truth, segmentation_network=network)
-    found = {row.metric.name: row for row in FCN_SCORE.measure(samples, 10).rows}
-    assert shapes == [(1, *SCENE, 3)] * 2
-    assert "64x128" in found["fcn_iou"].metric.note
-    seen = np.resize(np.arange(20), SCENE)
-    counted = official != 255
-    right = (seen == official) & counted
-    assert found["fcn_pixel_accuracy"].value == pytest.approx(right.sum() / counted.sum())
-    accuracy = [right[official == c].mean() for c in range(19)]
-    assert found["fcn_class_accuracy"].value == pytest.approx(np.mean(accuracy))
-    overlap = [(right & (official == c)).sum() / (counted & ((official == c) | (seen == c))).sum() for c in range(19)]
-    assert found["fcn_iou"].value == pytest.approx(np.mean(overlap))
-    assert found["fcn_iou"].real == found["fcn_iou"].value  # this network doesn't look at the photos
-
-    knowing = dataclasses.replace(network, predict=lambda photos: official[None])
-    samples = dataclasses.replace(samples, segmentation_network=knowing)
-    assert [(row.value, row.real) for row in FCN_SCORE.measure(samples, 10).rows] == [(1, 1)] * 3
-
-
-def test_official_labels_come_from_a_zip_too_and_are_named_when_they_are_gone(streets, tmp_path):
-    root, ids = streets
-    for part in ("leftImg8bit", "gtFine"):
-        with zipfile.ZipFile(root / f"{part}_trainvaltest.zip", "w") as archive:
-            for file in (root / part).rglob("*.png"):
-                archive.write(file, file.relative_to(root))
-        shutil.rmtree(root / part)
-    data, folder = street_model(root, tmp_path / "run", "BtoA")
-    opened = collect.open_pairs(data, "val", open_model(folder))
-    np.testing.assert_array_equal(labels.read(opened, full_size=True).truth[:1][0], TRAIN_IDS[ids])
-    for part in ("leftImg8bit", "gtFine"):
-        (root / f"{part}_trainvaltest.zip").unlink()
-    cityscapes_files.close_zips()
-    opened = collect.open_pairs(data, "val", open_model(folder))  # what was prepared is enough to translate
-    assert labels.read(opened).truth[:1].shape == (1, 32, 32)
-    with pytest.raises(DatasetError, match=r"gtFine_trainvaltest\.zip"):
-        labels.read(opened, full_size=True)
-
-
-def test_a_segmentation_network_that_gives_colours_of_the_data_set(streets, tmp_path):
-    root, _ = streets
-    data, folder = street_model(root, tmp_path / "run", "BtoA")
-    opened = collect.open_pairs(data, "val", open_model(folder))
-    truth = labels.read(opened)
-    samples = collect.collect(open_model(folder), opened, None)
-    palette = Encoding(palette=LABEL_MAPS.palette, classes=LABEL_MAPS.classes)
-    ours = SegmentationNetwork(
-        "ours", lambda photos: segmentation.nearest_classes(samples.inputs, palette), None, (), palette.palette
-    )
-    assert labels.check_segmentation_network(ours, truth, "cityscapes") == []
-    samples = dataclasses.replace(samples, labels=truth, segmentation_network=ours)
-    assert [row.value for row in FCN_SCORE.measure(samples, 10).rows] == [1, 1, 1]
-
-
-# ---------------------------------------------------------------- images that something else made
-
-
-@pytest.fixture
-def two_folders(tmp_path, rng):
-    for side in ("outputs", "targets"):
-        (tmp_path / side / "deep").mkdir(parents=True)
-        for name in ("a", "b", "deep/c"):
-            image = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
-            Image.fromarray(image).save(tmp_path / side / f"{name}.{'png' if side == 'outputs' else 'bmp'}")
-    return tmp_path
-
-
-def test_images_of_two_folders_are_paired_by_name_and_strays_are_named(two_folders, rng):
-    (two_folders / "outputs" / "b.png").rename(two_folders / "outputs" / "stray.png")
-    result = evaluate_images(two_folders / "outputs", two_folders / "targets", features="none", resamples=20)
-    assert result.names == ("a", "deep/c")
-    output, target = (
-        np.stack([np.asarray(Image.open(two_folders / side / f"{name}.{ending}")) for name in result.names])
-        for side, ending in (("outputs", "png"), ("targets", "bmp"))
-    )
-    np.testing.assert_allclose(result.values["l1"], np.abs(output.astype(float) - target).mean((1, 2, 3)) / 127.5)
-    np.testing.assert_allclose(result.values["bias"], (output.astype(float) - target).mean((1, 2, 3)) / 127.5)
-    assert any("stray" in note and "outputs" in note for note in result.notes)
-    assert any(note.endswith(": b.") and "targets" in note for note in result.notes)
-    result.write(two_folders / "o")
-    assert (two_folders / "o" / "output" / "deep" / "c.png").is_file()
-    assert not (two_folders / "o" / "input").exists()
-
-
-def test_images_that_cannot_be_compared_are_named(two_folders):
-    outputs, targets = two_folders / "outputs", two_folders / "targets"
-    Image.new("RGB", (32, 32)).save(outputs / "a.png")
-    with pytest.raises(ConfigError, match=r"a\.png: 32x32"):
-        evaluate_images(outputs, targets, features="none")
-    (outputs / "a.png").write_bytes(b"no image")
-    with pytest.raises(ConfigError, match=r"a\.png"):
-        evaluate_images(outputs, targets, features="none")
-    (outputs / "a.png").unlink()
-    Image.new("RGB", (32, 24)).save(outputs / "b.jpg")
-    with pytest.raises(ConfigError, match=r"b\.jpg"):
-        evaluate_images(outputs, targets, features="none")
-    for wrong in (two_folders / "nowhere", two_folders / "outputs" / "deep"):
-        with pytest.raises(ConfigError, match=str(wrong)):
-            evaluate_images(wrong, targets, features="none")
-
-
-def test_the_verb_takes_two_folders_or_a_model(two_folders, capsys):
-    flags = [f"--outputs={two_folders / 'outputs'}", f"--targets={two_folders / 'targets'}"]
-    assert verb(*flags, f"--inputs={two_folders / 'targets'}", f"--output={two_folders / 'o'}") == 0
-    result = Evaluation.read(two_folders / "o")
-    assert (result.about["outputs"], result.about["images"]) == (str(two_folders / "outputs"), 3)
-    assert len(list((two_folders / "o" / "input").rglob("*.png"))) == 3
-    assert "L1" in capsys.readouterr().out
-    assert verb(*flags, f"--model={two_folders}", f"--output={two_folders / 'o2'}") == 2
-    assert verb(*flags[:1], f"--output={two_folders / 'o2'}") == 2
-
-
-# ---------------------------------------------------------------- what doesn't apply, or says nothing
-
-
-def test_greys_have_no_rows_of_chroma(rng):
-    grey = rng.integers(0, 256, (3, 16, 16, 1), dtype=np.uint8).repeat(3, axis=-1)
-    coloured = rng.integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
-    names = {
-        name: [row.metric.name for row in registry.load("lab").measure(Samples(*sides), 20).rows]
-        for name, sides in {"grey": (grey, 255 - grey), "tinted": (coloured, grey)}.items()
-    }
-    assert names == {"grey": ["lab_l"], "tinted": ["lab_l", "lab_a", "lab_b"]}
-
-
-def test_distances_of_sets_say_what_they_need(rng):
-    """FID of no more images than features is marked, of few it is left out; KID's variance needs some images, too."""
-    images = rng.integers(0, 256, (60, 16, 16, 3), dtype=np.uint8)
-
-    def measured(name, count, size):
-        net = dataclasses.replace(network(), size=size, extract=lambda x: tf.reshape(x, (len(x), -1))[:, :size])
-        measured = registry.load(name).measure(Samples(images[:count], images[-count:], network=net), 5)
-        assert bool(measured.rows) != bool(measured.notes)
-        return measured.rows[0].metric.note if measured.rows else None
-
-    assert measured("fid", 49, 100) is None
-    assert "100 features" in measured("fid", 50, 100)
-    assert "features:" not in measured("fid", 9, 6)
-    assert measured("fid", 6, 6) is None
-    assert measured("kid", 7, 6) is None
-    assert measured("kid", 8, 100) is not None
-
-
-def test_only_inceptions_distances_are_called_fid_and_kid(rng):
-    images = rng.integers(0, 256, (9, 16, 16, 3), dtype=np.uint8)
-    for inception, names in ((True, ["fid", "kid"]), (False, ["frechet", "kernel"])):
-        samples = Samples(images, images[::-1], network=dataclasses.replace(network(), inception=inception))
-        found = [registry.load(name).measure(samples, 5).rows[0].metric for name in ("fid", "kid")]
-        assert [info.name for info in found] == names
-        assert [info.label.startswith(("FID", "KID")) for info in found] == [inception] * 2
-        assert all("stand_in" in info.label for info in found)
