@@ -42,7 +42,7 @@ def ms_ssim(output: Images, target: Images) -> Values:
 
     The parameters of `ssim` on five scales, each half of the one before, with the weights of the publication. Images
     whose short side is below 161 px have no room for the window on the fifth; they get the scales that fit
-    (`ms_ssim_scales`), the weights divided by their sum. Figures of different numbers of scales can't be compared.
+    (`ms_ssim_scales`), the weights divided by their sum. Values of different numbers of scales can't be compared.
     Negative values of a scale count as 0.
 
     Args:

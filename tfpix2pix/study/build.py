@@ -68,7 +68,7 @@ def build(config: BuildConfig) -> list[str]:
     """Makes the folder `config.output` atomically.
 
     Returns:
-        Lines about images that were left out, or that may be told apart by their sharpness or compression.
+        Lines about images that were excluded, or that may be told apart by their sharpness or compression.
 
     Raises:
         ConfigError: if the images are too few, or the output is taken.
