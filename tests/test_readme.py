@@ -43,7 +43,7 @@ SMALLER = {
     "tfpix2pix.train": TRAINING,
     "tfpix2pix.ablate": (*NETWORK, "--steps=2", "--seeds=1"),
     "tfpix2pix.evaluate": ("--features=none", "--resamples=10"),
-    "tfpix2pix.metrics.recogniser": (*NETWORK, "--steps=2", "--batch-size=2"),
+    "tfpix2pix.segmentation": (*NETWORK, "--steps=2", "--batch-size=2"),
     "tfpix2pix.export": ("--formats", "saved_model", "tflite_float16"),
     "tfpix2pix.demo": ("--port=0",),
     "tfpix2pix.study build": ("--practice=1", "--trials=2"),

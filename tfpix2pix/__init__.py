@@ -20,6 +20,7 @@ _HOMES = {
     "Pix2Pix": "training.pix2pix",
     "RunDirectory": "training.run_directory",
     "TrainConfig": "config",
+    "evaluate": "evaluation",
     "Trainer": "training.trainer",
     "fit": "training.fit",
     "load": "inference.backends:open_model",

@@ -200,7 +200,7 @@ def _trained_weights(source: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _assign(variables: Mapping[str, tf.Variable], values: Mapping[str, Any], source: Path) -> list[str]:
-    values = checkpoint.matched(values, variables)
+    values = checkpoint.matched(dict(values), variables)
     if missing := sorted(variables.keys() ^ values.keys()):
         raise ConfigError(
             f"`init_from` {source} is another network: it differs in {len(missing)} weights, such as {missing[0]}. "

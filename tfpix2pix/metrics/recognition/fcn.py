@@ -1,10 +1,12 @@
-"""Our own recogniser's network: a small fully convolutional one, trained where the published FCN-8s doesn't apply."""
+"""Our own segmentation network: a small fully convolutional one, trained where the published FCN-8s doesn't apply."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tfpix2pix.models.layers import SeededInitializers
 
@@ -46,11 +48,19 @@ def fully_convolutional(classes: int, base_filters: int = 32, seed: int | None =
         x = _block(x, base_filters * 2**level, weights, f"decode{level}")
     x = _upsample(x, inputs, "_photo")
     x = keras.layers.Conv2D(classes, 3, padding="same", kernel_initializer=_initializer(weights), name="logits")(x)
-    return keras.Model(inputs, x, name="recogniser")
+    return keras.Model(inputs, x, name="segmentation")
+
+
+def classifier(model: keras.Model) -> Any:
+    """Returns a function float32 photos `(N, H, W, 3)` in [-1, 1] -> int32 class maps `(N, H, W)`."""
+    return tf.function(
+        lambda photos: tf.argmax(model(photos, training=False), axis=-1, output_type=tf.int32),
+        input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)],
+    )
 
 
 def _upsample(x: keras.KerasTensor, skip: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    # Nearest: Keras's bilinear one fails in a tf.function that takes pictures of any size.
+    # Nearest: Keras's bilinear one fails in a tf.function that takes images of any size.
     x = keras.layers.UpSampling2D(name=f"up{name}")(x)
     return keras.layers.Concatenate(name=f"join{name}")([x, skip])
 

@@ -1,4 +1,4 @@
-"""What the metrics ask of pictures, and how pictures get another size."""
+"""What the metrics ask of images, and how images get another size."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Pictures = npt.NDArray[np.uint8]
+Images = npt.NDArray[np.uint8]
 Classes = npt.NDArray[Any]  # integers
-Scores = npt.NDArray[np.float64]
+Values = npt.NDArray[np.float64]
+
+BATCH = 16  # images that are measured at a time
 
 
-def check_pictures(name: str, values: npt.NDArray[Any], channels: int | None = None) -> Pictures:
-    """Returns `values` if they are uint8 `(N, H, W, C)` with at least one picture.
+def check_images(name: str, values: npt.NDArray[Any], channels: int | None = None) -> Images:
+    """Returns `values` if they are uint8 `(N, H, W, C)` with at least one image.
 
     Args:
         name: what an error calls them.
-        values: what should be pictures.
+        values: what should be images.
         channels: how many they must have; `None`: any number.
 
     Raises:
@@ -31,35 +33,34 @@ def check_pictures(name: str, values: npt.NDArray[Any], channels: int | None = N
     return values
 
 
-def check_pair(output: npt.NDArray[Any], target: npt.NDArray[Any]) -> tuple[Pictures, Pictures]:
+def check_pair(output: npt.NDArray[Any], target: npt.NDArray[Any]) -> tuple[Images, Images]:
     """Returns both if they are uint8 `(N, H, W, C)` of one shape.
 
     Raises:
         ValueError: if they aren't.
     """
-    output, target = check_pictures("output", output), check_pictures("target", target)
+    output, target = check_images("output", output), check_images("target", target)
     if output.shape != target.shape:
         raise ValueError(f"Output and target must have one shape. Received: {output.shape} and {target.shape}")
     return output, target
 
 
-def resize_bilinear(pictures: Pictures, size: tuple[int, int]) -> Pictures:
-    """Resizes RGB pictures by Pillow's bilinear filter, which also antialiases where they shrink.
+def resize_bilinear(images: Images, size: tuple[int, int]) -> Images:
+    """Resizes RGB images by Pillow's bilinear filter, which also antialiases where they shrink.
 
     It is what `scipy.misc.imresize` called in the paper's evaluation code.
 
     Args:
-        pictures: uint8 `(N, H, W, 3)`.
+        images: uint8 `(N, H, W, 3)`.
         size: height and width, pixels.
 
     Returns:
-        uint8 `(N, *size, 3)`, rounded; `pictures` itself if they have that size.
+        uint8 `(N, *size, 3)`, rounded; `images` itself if they have that size.
     """
-    if pictures.shape[1:3] == tuple(size):
-        return pictures
+    if images.shape[1:3] == tuple(size):
+        return images
     shape = size[1], size[0]
-    resized = [np.asarray(Image.fromarray(one).resize(shape, Image.Resampling.BILINEAR)) for one in pictures]
-    return np.stack(resized)
+    return np.stack([np.asarray(Image.fromarray(one).resize(shape, Image.Resampling.BILINEAR)) for one in images])
 
 
 def resize_classes(maps: Classes, size: tuple[int, int]) -> Classes:

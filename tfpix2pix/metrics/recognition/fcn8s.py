@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfpix2pix.metrics.caffe import Blob, CaffeError, read_blobs
-from tfpix2pix.metrics.pictures import Classes, Pictures
-from tfpix2pix.metrics.recogniser import Recogniser
+from tfpix2pix.metrics.images import Classes, Images
+from tfpix2pix.metrics.recognition.caffe import Blob, CaffeError, read_blobs
+from tfpix2pix.metrics.recognition.network import SegmentationNetwork
 
 RESOLUTION = (1024, 2048)  # of Cityscapes, height and width in pixels
 BGR_MEAN = (72.78044, 83.21195, 73.45286)  # over Cityscapes' training photos
@@ -40,8 +40,8 @@ CLASSES = (
 WIDTHS = (64, 128, 256, 512, 512, 4096)  # of the five stages of VGG-16, and of fc6 and fc7
 OUTPUTS = 20  # of the published weights; the last is no class
 _STAGES = (2, 2, 3, 3, 3)  # convolutions
-_PADDING = 100  # pixels around the picture, so that small ones are still seen by fc6
-# Where the middle of a padded map lies: what must go at the top and left, for the score to fit the picture.
+_PADDING = 100  # pixels around the image, so that small ones are still seen by fc6
+# Where the middle of a padded map lies: what must go at the top and left, for the score to fit the image.
 _OFFSETS = {"pool4": 5, "pool3": 9, "score": 31}
 
 
@@ -93,7 +93,7 @@ def assign(model: keras.Model, blobs: Mapping[str, Sequence[Blob]]) -> None:
         found = blobs.get(layer.name) or blobs.get(f"{layer.name}_cs")
         if found is None or len(found) != len(layer.weights):
             raise CaffeError(f"{len(found or ())} blobs for layer {layer.name!r}, which takes {len(layer.weights)}")
-        # Both have in common that Caffe has the picture's axes last. A deconvolution's first is its input.
+        # Both have in common that Caffe has the image's axes last. A deconvolution's first is its input.
         values = [found[0].transpose(2, 3, 1, 0), *(bias.reshape(-1) for bias in found[1:])]
         shapes, wanted = [value.shape for value in values], [tuple(weight.shape) for weight in layer.weights]
         if shapes != wanted:
@@ -101,7 +101,7 @@ def assign(model: keras.Model, blobs: Mapping[str, Sequence[Blob]]) -> None:
         layer.set_weights(values)
 
 
-def load_fcn8s(path: Path, size: tuple[int, int] = RESOLUTION) -> Recogniser:
+def load_fcn8s(path: Path, size: tuple[int, int] = RESOLUTION) -> SegmentationNetwork:
     """Loads the published weights, `fcn-8s-cityscapes.caffemodel`.
 
     Photos that have another size are resized to it (bilinear), as in the paper's code; then RGB -> BGR, minus the
@@ -109,7 +109,7 @@ def load_fcn8s(path: Path, size: tuple[int, int] = RESOLUTION) -> Recogniser:
 
     Args:
         path: the file.
-        size: height and width that photos are recognised at, pixels.
+        size: height and width that photos are segmented at, pixels.
 
     Raises:
         CaffeError: if it isn't an FCN-8s.
@@ -129,14 +129,14 @@ def load_fcn8s(path: Path, size: tuple[int, int] = RESOLUTION) -> Recogniser:
     mean = tf.constant(BGR_MEAN)
 
     @tf.function
-    def recognise(photo: tf.Tensor) -> tf.Tensor:
+    def segment(photo: tf.Tensor) -> tf.Tensor:
         scores = model((tf.cast(photo, tf.float32)[..., ::-1] - mean)[tf.newaxis], training=False)
         return tf.cast(tf.argmax(scores[0], axis=-1), tf.uint8)
 
-    def predict(photos: Pictures) -> Classes:
-        return np.stack([recognise(tf.constant(photo)).numpy() for photo in photos])
+    def predict(photos: Images) -> Classes:
+        return np.stack([segment(tf.constant(photo)).numpy() for photo in photos])
 
-    return Recogniser(f"fcn8s:{path.name}", predict, size, CLASSES)
+    return SegmentationNetwork(f"fcn8s:{path.name}", predict, size, CLASSES)
 
 
 def _convolution(x: keras.KerasTensor, filters: int, kernel: int, name: str, **options: str) -> keras.KerasTensor:

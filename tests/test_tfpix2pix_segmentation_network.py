@@ -1,8 +1,11 @@
+import ast
+import graphlib
 import itertools
 import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,9 +13,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tfpix2pix import segmentation
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.metrics import fcn, recogniser, recognition, scores
-from tfpix2pix.metrics.recogniser import load_recogniser
+from tfpix2pix.metrics import fcn_score
+from tfpix2pix.metrics.recognition import fcn, train
+from tfpix2pix.metrics.recognition.load import load_segmentation_network
 
 PALETTE = ((0, 0, 0), (0, 0, 255), (255, 0, 0))
 LENGTH = ("--steps=80", "--learning-rate=0.01")
@@ -46,83 +51,113 @@ def flags(dataset, output, *more):
 
 @pytest.fixture(scope="module")
 def trained(pairs, tmp_path_factory):
-    output = tmp_path_factory.mktemp("recogniser") / "out"
-    assert recogniser.main(flags(pairs, output, *LENGTH)) == 0
+    output = tmp_path_factory.mktemp("segmentation") / "out"
+    assert segmentation.main(flags(pairs, output, *LENGTH)) == 0
     return output
 
 
 def test_it_learns_and_its_card_says_how_well(trained, pairs):
-    card = json.loads((trained / "recogniser.json").read_text())
-    assert card["score"]["pixel_accuracy"] > 0.9
-    assert card["score"]["iou"] > 0.8
+    card = json.loads((trained / "segmentation.json").read_text())
+    assert card["metrics"]["pixel_accuracy"] > 0.9
+    assert card["metrics"]["iou"] > 0.8
     assert (card["held_out_split"], card["held_out_pairs"], card["training_pairs"]) == ("val", 3, 27)
     assert card["palette"] == [list(colour) for colour in PALETTE]
     assert card["classes"] == ["#000000", "#0000ff", "#ff0000"]
     assert (card["image_size"], card["steps"], card["seed"]) == ([32, 32], 80, 0)
-    assert card["command"].startswith(f"python -m tfpix2pix.metrics.recogniser --dataset={pairs}")
-    assert sorted(path.name for path in trained.iterdir()) == ["recogniser.json", "recogniser.keras"]
+    assert card["command"].startswith(f"python -m tfpix2pix.segmentation --dataset={pairs}")
+    assert sorted(path.name for path in trained.iterdir()) == ["segmentation.json", "segmentation.keras"]
 
 
-@pytest.mark.parametrize("file", ["", "recogniser.keras"])
+@pytest.mark.parametrize("file", ["", "segmentation.keras"])
 def test_what_is_loaded_sees_what_was_trained_at_any_size(trained, file):
-    recognise = load_recogniser(trained / file)
+    segment = load_segmentation_network(trained / file)
     rng = np.random.default_rng(7)
     photo, classes = photo_and_labels(rng)
-    found = recognise(photo[np.newaxis])
+    found = segment(photo[np.newaxis])
     assert found.shape == (1, 32, 32)
     assert (found[0] == classes).mean() > 0.9
-    large = recognise(np.asarray(Image.fromarray(photo).resize((70, 50)))[np.newaxis])
+    large = segment(np.asarray(Image.fromarray(photo).resize((70, 50)))[np.newaxis])
     assert large.shape == (1, 50, 70)
     assert (large[0, 6::12, 8::17][:4, :4] == classes[4::8, 4::8]).mean() > 0.8
-    assert recognise.palette == PALETTE
-    assert recognise.card["score"]["iou"] > 0.8
+    assert segment.palette == PALETTE
+    assert segment.card["metrics"]["iou"] > 0.8
     with pytest.raises(ValueError, match="uint8"):
-        recognise(photo)
+        segment(photo)
 
 
-def test_the_fcn_score_of_real_photos_is_the_recognisers_own(trained):
+def test_the_fcn_score_of_real_photos_is_the_networks_own(trained):
     rng = np.random.default_rng(8)
     photos, labels = map(np.stack, zip(*(photo_and_labels(rng) for _ in range(3)), strict=True))
-    found = scores.fcn_score(load_recogniser(trained), rng.permuted(photos, axis=1), photos, labels, 3)
-    assert found.real.pixel_accuracy > 0.9
-    assert found.generated.pixel_accuracy < 0.6
+    network = load_segmentation_network(trained)
+    generated, real = fcn_score.fcn_score(network, rng.permuted(photos, axis=1), photos, labels, 3)
+    assert real.pixel_accuracy > 0.9
+    assert generated.pixel_accuracy < 0.6
 
 
 def test_nothing_is_replaced_unless_it_is_said_and_one_seed_gives_one_network(trained, pairs, tmp_path, capsys):
     shutil.copytree(trained, tmp_path / "out")
-    (tmp_path / "out" / "recogniser.json").write_text("{}")
+    (tmp_path / "out" / "segmentation.json").write_text("{}")
     again = flags(pairs, tmp_path / "out", *LENGTH)
-    assert recogniser.main(again) == 2
-    assert "--overwrite replaces it" in capsys.readouterr().err
-    assert recogniser.main([*again, "--overwrite"]) == 0
-    first, second = (keras.models.load_model(folder / "recogniser.keras") for folder in (trained, tmp_path / "out"))
+    assert segmentation.main(again) == 2
+    assert "holds a segmentation network" in capsys.readouterr().err
+    assert segmentation.main([*again, "--overwrite"]) == 0
+    first, second = (keras.models.load_model(folder / "segmentation.keras") for folder in (trained, tmp_path / "out"))
     for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    cards = [json.loads((folder / "recogniser.json").read_text()) for folder in (trained, tmp_path / "out")]
+    cards = [json.loads((folder / "segmentation.json").read_text()) for folder in (trained, tmp_path / "out")]
     assert cards[0] | {"command": ""} == cards[1] | {"command": ""}
 
 
+def test_a_folder_that_version_0_1_wrote_still_opens(trained, tmp_path):
+    for name in ("keras", "json"):
+        shutil.copy(trained / f"segmentation.{name}", tmp_path / f"recogniser.{name}")
+    photos = np.random.default_rng(3).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    expected = load_segmentation_network(trained)(photos)
+    for path in (tmp_path, tmp_path / "recogniser.keras"):
+        np.testing.assert_array_equal(load_segmentation_network(path)(photos), expected)
+
+
+def imports_of(file, root):
+    """Returns the modules of this package that a file imports anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
+    return {name for name in found if (root / f"{name.replace('.', '/')}.py").is_file()}
+
+
+def test_no_two_modules_of_metrics_import_one_another_even_by_way_of_others():
+    root = Path(segmentation.__file__).parent.parent
+    files = (root / "tfpix2pix" / "metrics").rglob("*.py")
+    graph = {".".join(file.relative_to(root).with_suffix("").parts): imports_of(file, root) for file in files}
+    assert len(graph) > 15
+    assert any(graph.values())
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
+
+
 def test_a_training_that_diverges_writes_nothing(pairs, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(recognition, "LinearDecay", lambda *_: float("nan"))
-    assert recogniser.main(flags(pairs, tmp_path / "out", "--steps=2")) == 1
+    monkeypatch.setattr(train, "LinearDecay", lambda *_: float("nan"))
+    assert segmentation.main(flags(pairs, tmp_path / "out", "--steps=2")) == 1
     assert "loss is nan" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_data_without_labels_are_refused(pairs, pairs_folder, tmp_path, capsys):
-    assert recogniser.main(flags(pairs_folder, tmp_path / "out", "--steps=1")) == 2
+    assert segmentation.main(flags(pairs_folder, tmp_path / "out", "--steps=1")) == 2
     assert "label map" in capsys.readouterr().err
     both = tmp_path / "both"
     for side in ("A", "B"):
         shutil.copytree(pairs / "train" / "A", both / side)
-    assert recogniser.main(flags(both, tmp_path / "out", "--steps=1")) == 2
+    assert segmentation.main(flags(both, tmp_path / "out", "--steps=1")) == 2
     assert "both of the sides" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_help_and_wrong_flags_need_no_tensorflow():
     def ask(*arguments):
-        command = [sys.executable, "-X", "importtime", "-m", "tfpix2pix.metrics.recogniser", *arguments]
+        command = [sys.executable, "-X", "importtime", "-m", "tfpix2pix.segmentation", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     result = ask("--help")
@@ -140,7 +175,7 @@ def test_help_and_wrong_flags_need_no_tensorflow():
         assert "| tensorflow" not in result.stderr
 
 
-# ---------------------------------------------------------------- other recognisers
+# ---------------------------------------------------------------- other networks
 
 
 class Thresholds(tf.Module):
@@ -157,31 +192,31 @@ class Thresholds(tf.Module):
 
 
 @pytest.mark.parametrize(("dtype", "logits"), [(tf.uint8, False), (tf.float32, True)])
-def test_a_saved_model_is_a_recogniser(tmp_path, dtype, logits):
+def test_a_saved_model_is_a_segmentation_network(tmp_path, dtype, logits):
     module = Thresholds(dtype, logits)
     tf.saved_model.save(module, str(tmp_path / "model"), signatures={"serving_default": module.serve})
-    recognise = load_recogniser(tmp_path / "model")
+    segment = load_segmentation_network(tmp_path / "model")
     photos = np.zeros((2, 5, 6, 3), np.uint8)
     photos[1, 2:] = 128
-    np.testing.assert_array_equal(recognise(photos), photos[..., 0] > 127)
+    np.testing.assert_array_equal(segment(photos), photos[..., 0] > 127)
 
 
 def test_a_saved_model_without_its_signature_is_refused(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "model"))
     with pytest.raises(ConfigError, match="serving_default"):
-        load_recogniser(tmp_path / "model")
+        load_segmentation_network(tmp_path / "model")
 
 
-def test_what_is_no_recogniser_is_refused(trained, tmp_path):
+def test_what_is_no_segmentation_network_is_refused(trained, tmp_path):
     for path in (tmp_path, tmp_path / "none.keras"):
-        with pytest.raises(ConfigError, match="is no recogniser"):
-            load_recogniser(path)
-    (tmp_path / "recogniser.json").write_text("{}")
+        with pytest.raises(ConfigError, match="is no segmentation network"):
+            load_segmentation_network(path)
+    (tmp_path / "segmentation.json").write_text("{}")
     with pytest.raises(ConfigError, match="image_size"):
-        load_recogniser(tmp_path)
-    shutil.copy(trained / "recogniser.json", tmp_path)
-    with pytest.raises(ConfigError, match=r"recogniser\.keras can't be read"):
-        load_recogniser(tmp_path)
+        load_segmentation_network(tmp_path)
+    shutil.copy(trained / "segmentation.json", tmp_path)
+    with pytest.raises(ConfigError, match=r"segmentation\.keras can't be read"):
+        load_segmentation_network(tmp_path)
 
 
 # ---------------------------------------------------------------- the network
