@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipelines.spec import RGB
 from tests.evaluated_runs import PALETTE, VAL, make_pairs, network, read, verb
-from tfpix2pix import evaluate
+from tests.verbs import evaluate
 from tfpix2pix.config import DataConfig
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.evaluation import Evaluation, collect, files, notes
@@ -310,7 +310,7 @@ def test_an_unfinished_run_is_told(run, tmp_path):
 
 def test_an_export_knows_what_it_was_trained_on(run, evaluated, tmp_path):
     pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not installed (extra `serving`)")
-    from tfpix2pix import export
+    from tests.verbs import export
 
     exported = tmp_path / "saved_models" / "little"
     assert export.main([f"--run={run}", f"--output={exported}", "--formats", "saved_model", "--samples=1"]) == 0

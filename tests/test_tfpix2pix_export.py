@@ -11,7 +11,8 @@ from PIL import Image
 
 from tests.demo import stand_in
 from tests.runs import full_disk
-from tfpix2pix import export, translate
+from tests.verbs import export
+from tfpix2pix import translate
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.inference.backends import open_model
 from tfpix2pix.train import main as train
