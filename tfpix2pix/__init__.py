@@ -6,6 +6,8 @@ The names below are loaded when they are first used, so importing the package is
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from pathlib import Path
 from typing import Any
 
 __version__ = "0.2.0"
@@ -28,6 +30,22 @@ _HOMES = {
 }
 _MODULES = ("datasets", "losses", "models")
 __all__ = ["__version__", *_HOMES, *_MODULES]  # noqa: PLE0604
+
+
+def _check_pipelines() -> None:
+    """Tells of a folder or file `pipelines` of the user's that Python finds before ours."""
+    found = importlib.util.find_spec("pipelines")
+    ours = Path(__file__).resolve().parent.parent / "pipelines" / "__init__.py"
+    if found is None or found.origin is None or Path(found.origin).resolve() != ours:
+        where = (
+            "is missing" if found is None else f"is hidden by {found.origin or list(found.submodule_search_locations)}"
+        )
+        raise ImportError(
+            f"The package `pipelines`, which comes with tfpix2pix, {where}. Rename that, or start from another folder."
+        )
+
+
+_check_pipelines()
 
 
 def __getattr__(name: str) -> Any:
