@@ -37,9 +37,8 @@ def _check_pipelines() -> None:
     found = importlib.util.find_spec("pipelines")
     ours = Path(__file__).resolve().parent.parent / "pipelines" / "__init__.py"
     if found is None or found.origin is None or Path(found.origin).resolve() != ours:
-        where = (
-            "is missing" if found is None else f"is hidden by {found.origin or list(found.submodule_search_locations)}"
-        )
+        place = found and (found.origin or ", ".join(found.submodule_search_locations or ()))
+        where = f"is hidden by {place}" if place else "is missing"
         raise ImportError(
             f"The package `pipelines`, which comes with tfpix2pix, {where}. Rename that, or start from another folder."
         )
