@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import keras
 import numpy as np
@@ -26,11 +26,40 @@ from tfpix2pix.training.optimizers import current_rate
 from tfpix2pix.training.step import MONITORS
 
 if TYPE_CHECKING:
-    from tfpix2pix.training.trainer import Trainer
-    from tfpix2pix.training.validation import Evaluation, Metric
+    from tfpix2pix.config import TrainConfig
+    from tfpix2pix.training.pix2pix import Pix2Pix
+    from tfpix2pix.training.run_directory import RunDirectory
+    from tfpix2pix.training.validation import Evaluation, Metric, Validation
 
 _logger = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float32]
+
+
+class Training(Protocol):
+    """What a callback sees of the `Trainer` that calls it.
+
+    Attributes:
+        model: what is trained.
+        config: the run's choices.
+        run: its folder.
+        validation: what is measured at an evaluation.
+        best_metric: the metric that chooses the best generator.
+        batch_size: pairs in a step, over all devices.
+        step: steps done.
+        total_steps: length of the run.
+    """
+
+    model: Pix2Pix
+    config: TrainConfig
+    run: RunDirectory
+    validation: Validation
+    best_metric: Metric
+    batch_size: int
+    step: int
+    total_steps: int
+
+    def save_generator(self, path: Path) -> None:
+        """Writes the generator as a `.keras` file."""
 
 
 class Callback(keras.callbacks.Callback):
@@ -40,7 +69,7 @@ class Callback(keras.callbacks.Callback):
         trainer: the `Trainer` that calls it, set before `on_train_begin`.
     """
 
-    trainer: Trainer
+    trainer: Training
 
     def on_steps_end(self, step: int, losses: Floats, monitors: Floats, seconds: float) -> None:
         """Is called after some steps.
