@@ -72,8 +72,9 @@ def test_a_config_of_version_0_1_is_read():
         del data[new]
         data[old] = {"leave_out": "bad.txt", "mirror": False, "hole": "random"}[old]
     del data["value_range"]
+    values["run"]["recompute"] = True
     expected = DataConfig(exclude=Path("bad.txt"), flip=False, mask="random")
-    assert TrainConfig.from_json(json.dumps(values)).data == expected
+    assert TrainConfig.from_json(json.dumps(values)) == TrainConfig(expected)
 
 
 def test_json_holds_every_value():

@@ -118,8 +118,7 @@ def form_of(layer: keras.layers.Layer) -> _Form | None:
 
 
 def _input_sides(layer: keras.layers.Layer) -> tuple[int | None, int | None]:
-    """Returns height and width of what a layer gets; `None` where they are open or it is called in several places."""
-    try:
-        return tuple(layer.input.shape[1:3])
-    except (AttributeError, ValueError):
+    """Returns height and width of what a layer gets; `None` where they are open, or may differ from call to call."""
+    if len(layer._inbound_nodes) != 1:
         return None, None
+    return tuple(layer.input.shape[1:3])

@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -260,3 +261,19 @@ def _best(values: list[float], metric: Metric) -> float:
     for value in values:
         best = value if metric.is_better(value, best) else best
     return best
+
+
+def standard_callbacks(
+    patience: int, callbacks: Sequence[keras.callbacks.Callback], *, verbose: bool
+) -> list[keras.callbacks.Callback]:
+    """Returns the callbacks of a run in their order, with the user's among them."""
+    return [
+        HistoryFiles(),
+        BestModel(),
+        *([EarlyStopping(patience)] if patience else []),
+        SampleSheets(),
+        TensorBoard(),
+        CollapseMonitor(),
+        *callbacks,
+        *([ProgressBar()] if verbose else []),
+    ]
