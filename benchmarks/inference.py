@@ -67,7 +67,7 @@ def write_onnx(generator: Any, file: Path, size: int) -> None:
     import tensorflow as tf
     import tf2onnx
 
-    from tfpix2pix.inference.translator import inference_copy
+    from tfpix2pix.inference.copying import inference_copy
 
     copy = inference_copy(generator, (size, size))
     spec = (tf.TensorSpec((1, size, size, 3), tf.float32, name="image"),)

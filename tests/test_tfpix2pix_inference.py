@@ -11,8 +11,10 @@ from pipelines import encode
 from pipelines.spec import RGB, Encoding
 from tests.small import trained_generator
 from tfpix2pix.inference import tiling
+from tfpix2pix.inference.copying import inference_copy, sizes_of
+from tfpix2pix.inference.layers import SubpixelUpConvolution
 from tfpix2pix.inference.padding import crop_to, pad_to_multiple
-from tfpix2pix.inference.translator import SubpixelUpConvolution, Translator, inference_copy, multiple_of
+from tfpix2pix.inference.translator import Translator
 from tfpix2pix.kernels import convolutions
 
 
@@ -48,7 +50,7 @@ def test_the_copy_gives_the_generators_output(norm, skips, rng):
 
 
 def test_what_the_sides_must_be_a_multiple_of():
-    assert multiple_of(trained_generator()) == 32
+    assert sizes_of(trained_generator()) == (32, None)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (31, 33), (32, 64), (70, 5)])

@@ -200,7 +200,7 @@ class _Export:
         import numpy as np
         import tensorflow as tf
 
-        from tfpix2pix.inference.translator import inference_copy
+        from tfpix2pix.inference.copying import inference_copy
 
         signature = tf.saved_model.load(str(version)).signatures["serving_default"]
         keras_model = inference_copy(self._generator) if self._resized() else self._generator

@@ -30,7 +30,7 @@ from pipelines.spec import Encoding
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.exporting.tflite_metadata import INPUT, OUTPUT, About, with_metadata
 from tfpix2pix.exporting.tflite_worker import THREADS
-from tfpix2pix.inference.translator import inference_copy
+from tfpix2pix.inference.copying import inference_copy
 
 # The largest mean |difference| to Keras, on [-1, 1], that a file may have.
 LIMITS = {"float32": 0.02, "float16": 0.02, "dynamic": 0.02, "int8": 0.05}
