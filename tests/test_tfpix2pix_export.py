@@ -1,6 +1,7 @@
 """A run becomes an export, and one picture is the same in every form of it."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,10 +10,15 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pipelines.spec import Encoding
+from tests import generators
 from tests.demo import stand_in
+from tests.generators import filled
 from tests.runs import full_disk
-from tfpix2pix import export, translate
-from tfpix2pix.errors import ConfigError
+from tests.small import trained_generator
+from tfpix2pix import export, exporting, translate
+from tfpix2pix.exporting import comparison, tflite
+from tfpix2pix.exporting.formats import DEFAULT
 from tfpix2pix.inference.backends import open_model
 from tfpix2pix.train import main as train
 
@@ -60,11 +66,23 @@ def test_everything_is_there(exported):
     written = {path.name for path in exported.iterdir()}
     assert {"1", "config.json", "MODEL_CARD.md", "model_float32.tflite", "model_float16.tflite"} <= written
     assert {"models.config", "batching.config", "compose.yaml"} <= {path.name for path in exported.parent.iterdir()}
-    assert json.loads((exported / "config.json").read_text())["trained"]["model"]["base_filters"] == 4
+    settings = json.loads((exported / "config.json").read_text())
+    assert settings["trained"]["model"]["base_filters"] == 4
+    assert [row["format"] for row in settings["files"]] == list(DEFAULT)
     card = (exported / "MODEL_CARD.md").read_text()
-    for said in ("parameters", "validation L1", "| float32 |", "SavedModel", "Licence", "Your own images"):
+    for said in (
+        "parameters",
+        "validation",
+        "| tflite_float32 |",
+        "SavedModel",
+        "Licence",
+        "Your own images",
+        "4 steps",
+    ):
         assert said in card
-    assert not [path for path in exported.rglob("*") if "partial" in path.name]
+    for name in ("config.json", "MODEL_CARD.md"):
+        assert (exported / "1" / name).read_bytes() == (exported / name).read_bytes()
+    assert not [path for path in exported.parent.rglob(".*") if path.name != "."]
 
 
 def test_a_second_export_is_a_new_version_and_leaves_the_first(run, exported):
@@ -129,6 +147,7 @@ def test_the_page_is_written_when_asked_for(run, exported, tmp_path, monkeypatch
     assert f"python -m tfpix2pix.demo --model={output}" in capsys.readouterr().out
     written = {path.name for path in output.iterdir()}
     assert written == {"config.json", "MODEL_CARD.md", "model_float16.tflite", "web"}
+    assert translate.main([f"--model={output}", f"--input={run / 'samples'}", f"--output={tmp_path / 'out'}"]) == 0
     assert (output / "web" / "model.tflite").read_bytes() == (output / "model_float16.tflite").read_bytes()
     assert '"shape":[1,32,32,3]' in (output / "web" / "index.html").read_text()
 
@@ -136,9 +155,15 @@ def test_the_page_is_written_when_asked_for(run, exported, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--run=nowhere"], "is not a run"),
-        (["--size=a"], "--size"),
-        (["--data-dir=nowhere"], "does not exist"),
+        (["--run=nowhere"], "nowhere"),
+        (["--size=40"], "32"),
+        (["--data-dir=nowhere"], "nowhere"),
+        (["--dataset=nowhere"], "nowhere"),
+        (["--formats", "onnx"], "onnx"),
+        (["--samples=0"], "--samples"),
+        (["--formats", "web", "--dynamic"], "web"),
+        (["--formats", "tflite_int8", "--dynamic"], "tflite_int8"),
+        (["--calibration=nowhere"], "nowhere"),
     ],
 )
 def test_what_makes_no_sense_is_refused(run, tmp_path, capsys, flags, message):
@@ -148,12 +173,192 @@ def test_what_makes_no_sense_is_refused(run, tmp_path, capsys, flags, message):
     assert not (tmp_path / "o").exists()
 
 
-def test_a_page_takes_one_size(tmp_path):
-    with pytest.raises(ConfigError, match="--formats web needs a TFLite file of one size"):
-        export.ExportConfig(run=tmp_path, output=tmp_path, formats=("web",), dynamic=True)
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_picture_that_differs_is_not_called_exported(run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(export, "TOLERANCE", -1.0)
-    assert export.main([f"--run={run}", f"--output={tmp_path / 'o'}", "--formats", "saved_model"]) == 1
-    assert "differs from Keras" in capsys.readouterr().err
+def test_a_form_that_differs_is_not_published(run, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "models" / "o"
+    flags = [f"--run={run}", f"--output={output}", "--samples=1", "--formats", "saved_model", "tflite_float16"]
+    assert export.main(flags) == 0
+    before = contents(tmp_path)
+    monkeypatch.setitem(comparison.LIMITS, "saved_model", comparison.Limit(-1.0, -1.0))
+    assert export.main(flags) == 1
+    assert "saved_model: " in capsys.readouterr().err
+    assert contents(tmp_path) == before
+
+
+def test_a_kill_while_files_are_staged_changes_nothing(run, tmp_path, monkeypatch):
+    output = tmp_path / "models" / "o"
+    formats = ["saved_model", "tflite_float16"]
+    exporting.export(run, output, formats=formats, samples=1)
+    before = contents(tmp_path)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tflite.TFLiteFormat, "run", stop)
+        with pytest.raises(KeyboardInterrupt):
+            exporting.export(run, output, formats=formats, samples=1)
+    assert contents(tmp_path) == before
+    (tmp_path / "models" / ".o.staging" / "1").mkdir(parents=True)  # what SIGKILL leaves
+    assert exporting.export(run, output, formats=formats, samples=1).version == output / "2"
+    assert not (tmp_path / "models" / ".o.staging").exists()
+
+
+@pytest.mark.parametrize("make", ["run", "other run", "files", "file", "number"])
+def test_outputs_that_are_something_else(run, tmp_path, capsys, make):
+    output = {"run": run, "other run": tmp_path / "r", "number": tmp_path / "models" / "3"}.get(make, tmp_path / "o")
+    if make == "other run":
+        shutil.copytree(run, output)
+    elif make == "files":
+        output.mkdir()
+        (output / "thesis.tex").write_text("mine")
+    elif make == "file":
+        output.write_text("mine")
+    before = contents(tmp_path), contents(run)
+    assert export.main([f"--run={run}", f"--output={output}", "--formats", "saved_model"]) == 2
+    assert str(output) in capsys.readouterr().err
+    assert (contents(tmp_path), contents(run)) == before
+    assert not (tmp_path / "models").exists()
+
+
+def test_files_of_another_size_go_and_those_of_the_same_stay(run, tmp_path):
+    output = tmp_path / "o"
+    exporting.export(run, output, formats=["tflite_float32"], samples=1)
+    result = exporting.export(run, output, formats=["tflite_float16"], samples=1)
+    assert result.version is None
+    settings = json.loads((output / "config.json").read_text())
+    assert [row["format"] for row in settings["files"]] == ["tflite_float16", "tflite_float32"]
+    assert "`model_float32.tflite`" in (output / "MODEL_CARD.md").read_text()
+    result = exporting.export(run, output, formats=["tflite_float16"], size=(64, 64), samples=1)
+    assert not (output / "model_float32.tflite").exists()
+    assert any("model_float32.tflite" in note for note in result.notes)
+    assert open_model(output).size == (64, 64)
+
+
+def test_a_users_own_files_of_a_page_stay(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    stand_in(tmp_path / "cache")
+    output = tmp_path / "o"
+    exporting.export(run, output, formats=["web"], samples=1)
+    page = output / "web"
+    (page / "CNAME").write_text("drawings.example")
+    (page / "index.html").write_text("my page")
+    script = (page / "page.js").read_bytes()
+    result = exporting.export(run, output, formats=["web"], samples=1)
+    assert (page / "CNAME").read_text() == "drawings.example"
+    assert (page / "index.before.html").read_text() == "my page"
+    assert "Content-Security-Policy" in (page / "index.html").read_text()
+    assert any("index.before.html" in note for note in result.notes)
+    assert (page / "page.js").read_bytes() == script
+    assert len(list(page.glob("*.before.*"))) == 1
+
+
+class TestMovedAlone:
+    """An export in parts: each says of itself what its images hold."""
+
+    @pytest.fixture(scope="class")
+    def labels(self, tmp_path_factory):
+        palette = Encoding("labels", palette=((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)))
+        output = tmp_path_factory.mktemp("models") / "labels"
+        generator = trained_generator(channels=(4, 1), size=32)
+        encodings = palette, Encoding(channels=1)
+        exporting.export(generator, output, formats=["saved_model", "tflite_float32"], encodings=encodings)
+        return output, encodings
+
+    def test_a_version(self, labels, tmp_path):
+        output, encodings = labels
+        shutil.copytree(output / "1", tmp_path / "1")
+        model = open_model(tmp_path / "1")
+        assert (model.input_encoding, model.target_encoding, model.multiple) == (*encodings, 32)
+        (tmp_path / "1" / "config.json").unlink()
+        assert open_model(tmp_path / "1").input_encoding == encodings[0]
+
+    def test_a_tflite_file(self, labels, tmp_path):
+        output, encodings = labels
+        shutil.copy(output / "model_float32.tflite", tmp_path / "x.tflite")
+        model = open_model(tmp_path / "x.tflite")
+        assert (model.input_encoding, model.target_encoding) == encodings
+
+    def test_channels_come_from_the_model_where_nothing_tells(self, labels, tmp_path, caplog):
+        output, _ = labels
+        shutil.copytree(output / "1", tmp_path / "1")
+        (tmp_path / "1" / "config.json").unlink()
+        (tmp_path / "1" / "assets.extra" / "config.json").unlink()
+        model = open_model(tmp_path / "1")
+        assert (model.input_encoding, model.target_encoding) == (Encoding(channels=4), Encoding(channels=1))
+        assert model.translate(np.zeros((20, 30, 4), np.uint8)).shape == (20, 30, 1)
+        assert str(tmp_path / "1" / "config.json") in caplog.text
+
+
+class TestData:
+    """Where the images come from that files are compared on and fitted to."""
+
+    @pytest.fixture
+    def moved(self, run, tmp_path):
+        """A copy of the run whose folder of pairs was moved; and the place where that lies now."""
+        copy, pairs = tmp_path / "run", tmp_path / "pairs"
+        shutil.copytree(run, copy)
+        settings = json.loads((copy / "config.json").read_text())
+        shutil.copytree(settings["data"]["dataset"], pairs)
+        settings["data"]["dataset"] = str(tmp_path / "gone")
+        (copy / "config.json").write_text(json.dumps(settings))
+        return copy, pairs
+
+    def test_without_data_noise_will_do(self, moved, tmp_path):
+        result = exporting.export(moved[0], tmp_path / "o", formats=["saved_model", "tflite_dynamic"])
+        assert any("gone" in note for note in result.notes)
+        assert len(result.measured) == 2
+
+    def test_int8_asks_for_images(self, moved, tmp_path, capsys):
+        flags = [f"--run={moved[0]}", f"--output={tmp_path / 'o'}", "--formats", "tflite_int8"]
+        assert export.main(flags) == 2
+        said = capsys.readouterr().err
+        assert "--calibration" in said
+        assert "gone" in said
+        assert not (tmp_path / "o").exists()
+
+    @pytest.mark.parametrize("flag", ["--dataset", "--data-dir"])
+    def test_the_place_where_data_lie_now(self, moved, tmp_path, capsys, flag):
+        flags = [f"--run={moved[0]}", f"--output={tmp_path / 'o'}", f"{flag}={moved[1]}", "--formats", "tflite_int8"]
+        assert export.main(flags) == 0
+        assert "noise" not in capsys.readouterr().err
+
+    def test_a_folder_of_images(self, moved, tmp_path, capsys):
+        flags = [f"--run={moved[0]}", f"--output={tmp_path / 'o'}", f"--calibration={moved[1]}"]
+        assert export.main([*flags, "--formats", "tflite_int8"]) == 0
+        assert str(moved[1]) in capsys.readouterr().err
+
+
+def test_the_card_gives_the_figures_of_the_generator_that_is_exported(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    name = (copy / "validation.csv").read_text().splitlines()[0].split(",")[1]
+    (copy / "validation.csv").write_text(f"step,{name}\n2,0.125\n4,0.75\n")
+    for which, figure, step in (("best", "0.1250", "2 steps"), ("final", "0.7500", "4 steps")):
+        exporting.export(copy, tmp_path / which, formats=["saved_model"], generator=which, samples=1)
+        card = (tmp_path / which / "MODEL_CARD.md").read_text()
+        assert figure in card
+        assert step in card
+
+
+CUSTOM = (generators.activations, generators.norms, generators.nested, generators.shared, generators.fixed)
+
+
+@pytest.mark.parametrize("build", CUSTOM, ids=lambda build: build.__name__)
+def test_any_generator_gives_the_same_image_in_every_form(build, tmp_path, rng):
+    generator = filled(build)
+    output = tmp_path / "own"
+    exporting.export(generator, output, formats=["saved_model", "tflite_float32"])
+    generator.save(tmp_path / "own.keras")
+    size = generator.inputs[0].shape[1:3]
+    image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    keras = (np.asarray(generator(image[np.newaxis] / 127.5 - 1, training=False))[0] + 1) * 127.5
+    signature = tf.saved_model.load(output / "1").signatures["uint8"]
+    made = [signature(image=tf.constant(image[np.newaxis]))["translated"][0].numpy()]
+    made += [open_model(file).translate(image) for file in (tmp_path / "own.keras", output, output / "1")]
+    made.append(open_model(output / "model_float32.tflite").translate(image))
+    for one in made:
+        assert np.abs(one - np.clip(keras, 0, 255)).max() < 0.51

@@ -124,11 +124,12 @@ class Model(abc.ABC):
                 return tiling.translate_exactly(run, image, tile, margin, self.multiple)
         if not self._noted_tiles:
             self._noted_tiles = True
+            whole = "" if self.size else " (`tile` 0)"
             _logger.warning(
                 "Images larger than %dx%d px are translated in overlapping tiles. This network looks at more of an "
-                "image than a tile shows, so the result differs from that of the whole image (tile=0) or of a smaller "
-                "image (size).",
+                "image than a tile shows, so results differ from those of a whole image%s or a smaller one (`size`).",
                 *tile,
+                whole,
             )
         return tiling.translate_tiled(run, image, tile)
 
