@@ -218,15 +218,15 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// ---- Pictures from elsewhere
+// ---- Images from elsewhere
 
 onFile(chooser, async (file) => {
   try {
     const image = await read(file);
-    paper.draw((...surface) => fit(image, ...surface));
+    paper.draw((context) => fit(image, { height, width, palette }, context));
     say(`Opened ${file.name}`);
   } catch {
-    say(`${file.name} is no picture that this browser can read`);
+    say(`${file.name} is no image that this browser can read`);
   }
 });
 
