@@ -138,7 +138,7 @@ def canvas(browser, name):
 
 def assert_as_keras(browser, page):
     ready(browser)
-    drawing, picture = canvas(browser, "drawing"), canvas(browser, "picture")
+    drawing, picture = canvas(browser, "drawing"), canvas(browser, "result")
     expected = page.expected(drawing)
     assert expected.std() > 10  # a flat picture would prove nothing
     difference = np.abs(picture.astype(int) - expected)
@@ -191,7 +191,7 @@ def test_the_first_sight_is_an_example_and_its_picture(browser, lines):
     drawing = assert_as_keras(browser, lines)
     assert drawing.shape == (PAPER, PAPER, 3)
     assert 0.02 < dark(drawing) / PAPER**2 < 0.2  # lines on white
-    assert browser.run("document.getElementById('time').textContent").endswith(" ms a picture")
+    assert browser.run("document.getElementById('time').textContent").endswith(" ms an image")
     assert browser.run("document.getElementById('state').hidden") is True
     assert browser.run("document.activeElement === document.body") is True
 
@@ -313,7 +313,7 @@ def test_examples(browser, lines):
 def test_save_gives_a_png_of_the_picture(browser, lines, tmp_path):
     begin(browser, lines)
     browser.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
-    picture = canvas(browser, "picture")
+    picture = canvas(browser, "result")
     press(browser, "s")
     browser.wait_event("Page.downloadProgress")
     browser.wait("note.textContent === 'Saved as PNG'")
@@ -422,7 +422,7 @@ def test_a_phone_in_the_dark(browser, lines, labels, width, height):
         )
         assert small == []
     if height > width:  # the drawing and its picture are both to be seen
-        assert browser.run("picture.getBoundingClientRect().bottom") <= height
+        assert browser.run("result.getBoundingClientRect().bottom") <= height
     assert browser.run("getComputedStyle(drawing).touchAction") == "none"
     browser.tap("#clear")
     drag(browser, [(0.2, 0.2), (0.7, 0.7)], "touch")
@@ -450,7 +450,7 @@ def test_pixels_are_those_of_the_package(browser, lines, encoding, rng):
     light = rng.uniform(-1, 1, (40, 25, 1)).astype(np.float32)
     seen, picture = browser.run(
         f"import('./pixels.js').then((pixels) => [pixels.toNetwork(Uint8ClampedArray.from({rgba.ravel().tolist()}),"
-        f"{given}), pixels.toPicture(Float32Array.from({values.ravel().tolist()}), {given},"
+        f"{given}), pixels.toImage(Float32Array.from({values.ravel().tolist()}), {given},"
         f"Float32Array.from({light.ravel().tolist()}))].map((array) => Array.from(array)))"
     )
     picture = np.array(picture).reshape(40, 25, 4)

@@ -135,6 +135,27 @@ def test_tiling_a_pointwise_translation_shows_no_seam(rng):
     assert set(seen) == {(1, 32, 16, 3)}
 
 
+@pytest.mark.parametrize(("radius", "margin"), [(0, 0), (3, 8), (8, 8), (9, 16), (24, 24), (25, None)])
+def test_how_far_a_network_sees(radius, margin, rng):
+    kernel = np.zeros((2 * radius + 1, 2 * radius + 1, 3, 1), np.float32)
+    kernel[0, radius, 0] = kernel[-1, radius, 1] = kernel[radius, 0, 2] = kernel[radius, -1, 0] = 1
+
+    def translate(image):
+        return np.tanh(tf.nn.conv2d(image, kernel, 1, "SAME"))
+
+    image = rng.uniform(-1, 1, (100, 70, 3)).astype(np.float32)
+    assert tiling.margin_of(translate, image, 8, 63) == margin
+    if margin is not None:
+        tiled = tiling.translate_exactly(translate, image, (63, 63), margin, 8)
+        padded = pad_to_multiple(image[np.newaxis], 8)
+        np.testing.assert_allclose(tiled, crop_to(translate(padded), 100, 70)[0], atol=1e-6)
+
+
+def test_a_mean_over_the_image_is_seen_from_everywhere(rng):
+    image = rng.uniform(-1, 1, (100, 70, 3)).astype(np.float32)
+    assert tiling.margin_of(lambda x: x - x.mean((1, 2), keepdims=True), image, 8, 63) is None
+
+
 def test_seams_are_blended_gradually():
     # Each tile is painted with one number, so a seam would be a jump.
     numbers = iter(range(10))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import abc
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,7 @@ class Model(abc.ABC):
     size: tuple[int, int] | None = None
     noise: bool = False
     _noted_tiles = False
+    _margins: Mapping[int, int | None] = MappingProxyType({})  # by the side of tiles, once it is known
 
     @abc.abstractmethod
     def run(self, images: Floats, seed: tuple[int, int] | None = None) -> Floats:
@@ -119,8 +122,10 @@ class Model(abc.ABC):
             return self.run(window, seed)
 
         if self.size is None and self.multiple is not None and seed is None:
-            margin = tiling.margin_of(run, image.shape[-1], self.multiple, min(tile))
-            if margin is not None:
+            side = min(tile)
+            if side not in self._margins:
+                self._margins = {**self._margins, side: tiling.margin_of(run, image, self.multiple, side)}
+            if (margin := self._margins[side]) is not None:
                 return tiling.translate_exactly(run, image, tile, margin, self.multiple)
         if not self._noted_tiles:
             self._noted_tiles = True

@@ -11,7 +11,6 @@ from tfpix2pix.inference import padding
 
 Floats = npt.NDArray[np.float32]
 Run = Callable[[Floats], Floats]
-_SAME = 1e-6  # of values in [-1, 1]: what sums in another order may differ by
 
 
 def translate_tiled(translate: Run, image: Floats, tile: tuple[int, int], overlap: float = 0.25) -> Floats:
@@ -46,12 +45,13 @@ def translate_tiled(translate: Run, image: Floats, tile: tuple[int, int], overla
     return total / weights
 
 
-def margin_of(translate: Run, channels: int, multiple: int, tile: int) -> int | None:
-    """Finds out how far a network sees: two images that differ in one half only are alike from there on.
+def margin_of(translate: Run, image: Floats, multiple: int, tile: int) -> int | None:
+    """Finds out how far a network sees: two images that differ in one half only are alike from there on, bit for bit.
 
     Args:
-        translate: maps `(1, h, w, channels)` to `(1, h, w, Cout)`.
-        channels: of the input.
+        translate: maps `(1, h, w, Cin)` to `(1, h, w, Cout)`.
+        image: `(H, W, Cin)`, of the kind that is translated; noise alone may drive a network to its limits, where
+            nothing makes a difference any more.
         multiple: what the network needs its sides to be a multiple of.
         tile: side of a tile, pixels.
 
@@ -62,22 +62,21 @@ def margin_of(translate: Run, channels: int, multiple: int, tile: int) -> int | 
     most = (tile - multiple) // 2 // multiple * multiple
     if most < 0:
         return None
-    length = most + multiple  # of a half; one more row of `multiple` shows whether it goes on
-    rng = np.random.default_rng(0)
+    length = most + multiple  # of a half; one `multiple` more shows whether the difference goes on
     furthest = 0
     for axis in (1, 2):
-        shape = [1, multiple, multiple, channels]
+        shape = [1, multiple, multiple, image.shape[-1]]
         shape[axis] = 2 * length
-        image = rng.uniform(-1, 1, shape).astype(np.float32)
-        other = image.copy()
-        half = [slice(None)] * 4
-        for side in (slice(0, length), slice(length, None)):
-            half[axis] = side
-            other[:] = image
-            other[tuple(half)] *= -1
-            unlike = np.abs(translate(image) - translate(other)).max(axis=(0, 3, 3 - axis)) > _SAME
-            beyond = unlike[length:] if side.start == 0 else unlike[:length][::-1]
-            furthest = max(furthest, int(np.flatnonzero(beyond).max(initial=-1)) + 1)
+        noise = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+        for example in (noise, np.resize(image, shape)):
+            made = translate(example)
+            for first in (True, False):
+                other = example.copy()
+                np.moveaxis(other, axis, 0)[:length] *= -1 if first else 1
+                np.moveaxis(other, axis, 0)[length:] *= 1 if first else -1
+                differs = (made != translate(other)).any(axis=(0, 3, 3 - axis))
+                beyond = differs[length:] if first else differs[:length][::-1]
+                furthest = max(furthest, int(np.flatnonzero(beyond).max(initial=-1)) + 1)
     margin = -(-furthest // multiple) * multiple
     return margin if margin <= most else None
 

@@ -77,7 +77,7 @@ def find(source: Path, output: Path, *, overwrite: bool = False) -> tuple[list[t
 
 
 def translate(connection: Connection, jobs: Sequence[tuple[Path, Path]], parallel: int = 4) -> list[str]:
-    """Translates images, several at a time. Goes on after a failure, unless the server is gone.
+    """Translates images, several at a time. A failure doesn't end it, unless the server is gone.
 
     Args:
         connection: the way to the server.
