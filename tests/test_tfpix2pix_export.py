@@ -8,19 +8,14 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
-from pipelines.spec import Encoding
-from tests import generators
 from tests.demo import stand_in
-from tests.generators import filled
+from tests.exports import little_run
 from tests.runs import full_disk
-from tests.small import trained_generator
 from tfpix2pix import export, exporting, translate
 from tfpix2pix.exporting import comparison, tflite
 from tfpix2pix.exporting.formats import DEFAULT
 from tfpix2pix.inference.backends import open_model
-from tfpix2pix.train import main as train
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed (extra `lite`)")
 pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not installed (extra `serving`)")
@@ -28,16 +23,7 @@ pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A little run on random pairs, trained for a few steps."""
-    folder = tmp_path_factory.mktemp("pairs")
-    rng = np.random.default_rng(0)
-    for number in range(12):
-        picture = Image.fromarray(rng.integers(0, 256, (4, 8, 3), dtype=np.uint8))
-        picture.resize((64, 32), Image.Resampling.BICUBIC).save(folder / f"{number:02d}.png")
-    workdir = tmp_path_factory.mktemp("run")
-    flags = ["--image-size=32", "--base-filters=4", "--patch-size=16", "--steps=4", "--sample-every=4"]
-    assert train([f"--dataset={folder}", f"--workdir={workdir}", *flags]) == 0
-    return workdir
+    return little_run(tmp_path_factory.mktemp)
 
 
 @pytest.fixture(scope="module")
@@ -254,111 +240,3 @@ def test_a_users_own_files_of_a_page_stay(run, tmp_path, monkeypatch):
     assert any("index.before.html" in note for note in result.notes)
     assert (page / "page.js").read_bytes() == script
     assert len(list(page.glob("*.before.*"))) == 1
-
-
-class TestMovedAlone:
-    """An export in parts: each says of itself what its images hold."""
-
-    @pytest.fixture(scope="class")
-    def labels(self, tmp_path_factory):
-        palette = Encoding("labels", palette=((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)))
-        output = tmp_path_factory.mktemp("models") / "labels"
-        generator = trained_generator(channels=(4, 1), size=32)
-        encodings = palette, Encoding(channels=1)
-        exporting.export(generator, output, formats=["saved_model", "tflite_float32"], encodings=encodings)
-        return output, encodings
-
-    def test_a_version(self, labels, tmp_path):
-        output, encodings = labels
-        shutil.copytree(output / "1", tmp_path / "1")
-        model = open_model(tmp_path / "1")
-        assert (model.input_encoding, model.target_encoding, model.multiple) == (*encodings, 32)
-        (tmp_path / "1" / "config.json").unlink()
-        assert open_model(tmp_path / "1").input_encoding == encodings[0]
-
-    def test_a_tflite_file(self, labels, tmp_path):
-        output, encodings = labels
-        shutil.copy(output / "model_float32.tflite", tmp_path / "x.tflite")
-        model = open_model(tmp_path / "x.tflite")
-        assert (model.input_encoding, model.target_encoding) == encodings
-
-    def test_channels_come_from_the_model_where_nothing_tells(self, labels, tmp_path, caplog):
-        output, _ = labels
-        shutil.copytree(output / "1", tmp_path / "1")
-        (tmp_path / "1" / "config.json").unlink()
-        (tmp_path / "1" / "assets.extra" / "config.json").unlink()
-        model = open_model(tmp_path / "1")
-        assert (model.input_encoding, model.target_encoding) == (Encoding(channels=4), Encoding(channels=1))
-        assert model.translate(np.zeros((20, 30, 4), np.uint8)).shape == (20, 30, 1)
-        assert str(tmp_path / "1" / "config.json") in caplog.text
-
-
-class TestData:
-    """Where the images come from that files are compared on and fitted to."""
-
-    @pytest.fixture
-    def moved(self, run, tmp_path):
-        """A copy of the run whose folder of pairs was moved; and the place where that lies now."""
-        copy, pairs = tmp_path / "run", tmp_path / "pairs"
-        shutil.copytree(run, copy)
-        settings = json.loads((copy / "config.json").read_text())
-        shutil.copytree(settings["data"]["dataset"], pairs)
-        settings["data"]["dataset"] = str(tmp_path / "gone")
-        (copy / "config.json").write_text(json.dumps(settings))
-        return copy, pairs
-
-    def test_without_data_noise_will_do(self, moved, tmp_path):
-        result = exporting.export(moved[0], tmp_path / "o", formats=["saved_model", "tflite_dynamic"])
-        assert any("gone" in note for note in result.notes)
-        assert len(result.measured) == 2
-
-    def test_int8_asks_for_images(self, moved, tmp_path, capsys):
-        flags = [f"--run={moved[0]}", f"--output={tmp_path / 'o'}", "--formats", "tflite_int8"]
-        assert export.main(flags) == 2
-        said = capsys.readouterr().err
-        assert "--calibration" in said
-        assert "gone" in said
-        assert not (tmp_path / "o").exists()
-
-    @pytest.mark.parametrize("flag", ["--dataset", "--data-dir"])
-    def test_the_place_where_data_lie_now(self, moved, tmp_path, capsys, flag):
-        flags = [f"--run={moved[0]}", f"--output={tmp_path / 'o'}", f"{flag}={moved[1]}", "--formats", "tflite_int8"]
-        assert export.main(flags) == 0
-        assert "noise" not in capsys.readouterr().err
-
-    def test_a_folder_of_images(self, moved, tmp_path, capsys):
-        flags = [f"--run={moved[0]}", f"--output={tmp_path / 'o'}", f"--calibration={moved[1]}"]
-        assert export.main([*flags, "--formats", "tflite_int8"]) == 0
-        assert str(moved[1]) in capsys.readouterr().err
-
-
-def test_the_card_gives_the_figures_of_the_generator_that_is_exported(run, tmp_path):
-    copy = tmp_path / "run"
-    shutil.copytree(run, copy)
-    name = (copy / "validation.csv").read_text().splitlines()[0].split(",")[1]
-    (copy / "validation.csv").write_text(f"step,{name}\n2,0.125\n4,0.75\n")
-    for which, figure, step in (("best", "0.1250", "2 steps"), ("final", "0.7500", "4 steps")):
-        exporting.export(copy, tmp_path / which, formats=["saved_model"], generator=which, samples=1)
-        card = (tmp_path / which / "MODEL_CARD.md").read_text()
-        assert figure in card
-        assert step in card
-
-
-CUSTOM = (generators.activations, generators.norms, generators.nested, generators.shared, generators.fixed)
-
-
-@pytest.mark.parametrize("build", CUSTOM, ids=lambda build: build.__name__)
-def test_any_generator_gives_the_same_image_in_every_form(build, tmp_path, rng):
-    generator = filled(build)
-    output = tmp_path / "own"
-    exporting.export(generator, output, formats=["saved_model", "tflite_float32"])
-    generator.save(tmp_path / "own.keras")
-    size = generator.inputs[0].shape[1:3]
-    image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-    keras = (np.asarray(generator(image[np.newaxis] / 127.5 - 1, training=False))[0] + 1) * 127.5
-    signature = tf.saved_model.load(output / "1").signatures["uint8"]
-    made = [signature(image=tf.constant(image[np.newaxis]))["translated"][0].numpy()]
-    made += [open_model(file).translate(image) for file in (tmp_path / "own.keras", output, output / "1")]
-    made.append(open_model(output / "model_float32.tflite").translate(image))
-    for one in made:
-        assert np.abs(one - np.clip(keras, 0, 255)).max() < 0.51

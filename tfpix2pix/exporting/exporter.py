@@ -24,7 +24,7 @@ from tfpix2pix.exporting.formats import Format, resolve
 from tfpix2pix.exporting.job import Job, Subject, subject_of
 from tfpix2pix.exporting.samples import Samples
 from tfpix2pix.inference.backends.settings import FILE, read_settings
-from tfpix2pix.inference.copying import sizes_of
+from tfpix2pix.inference.translator import Translator
 from tfpix2pix.training.run_directory import RunDirectory
 
 CARD = "MODEL_CARD.md"
@@ -99,8 +99,8 @@ def export(
     forms = resolve(None if formats is None else tuple(formats), dynamic=dynamic)
     _check_output(output)
     subject = subject_of(source, generator, encodings)
-    multiple, only = sizes_of(subject.generator)
-    size = _size(subject, size, multiple, only, dynamic=dynamic)
+    translator = Translator(subject.generator, *subject.encodings)
+    size = _size(subject, size, translator, dynamic=dynamic)
     given = Samples(
         subject,
         dataset=dataset,
@@ -109,13 +109,13 @@ def export(
         required=any(form.calibrated for form in forms.values()),
     )
     images = [given.of("val", samples, size)]
-    if dynamic and multiple is not None:  # also at a size that it wasn't trained at
+    if dynamic and (multiple := translator.multiple) is not None:  # also at a size that it wasn't trained at
         images.append(given.of("val", 1, (size[0] + multiple, size[1] + 2 * multiple)))
     fitted = given.of("train", representative, size) if any(form.calibrated for form in forms.values()) else None
     with tempfile.TemporaryDirectory(prefix="tfpix2pix-export-") as scratch:
         version = next_version(output)
-        job = Job(subject, output, version, size, dynamic, images, fitted, Path(scratch))
-        job.settings.update(_settings(job, multiple, versioned=_SAVED_MODEL in forms))
+        job = Job(subject, translator, output, version, size, dynamic, images, fitted, Path(scratch))
+        job.settings.update(_settings(job, versioned=_SAVED_MODEL in forms))
         for form in forms.values():
             form.check(job)
         result = _stage_and_publish(job, forms)
@@ -209,7 +209,7 @@ def _older_files(job: Job, written: set[str]) -> tuple[list[Measured], list[Path
     return [rows[file.name] for file in files if file.name in rows], []
 
 
-def _settings(job: Job, multiple: int | None, *, versioned: bool) -> dict[str, Any]:
+def _settings(job: Job, *, versioned: bool) -> dict[str, Any]:
     given, target = job.subject.encodings
     return {
         "tfpix2pix": __version__,
@@ -219,7 +219,7 @@ def _settings(job: Job, multiple: int | None, *, versioned: bool) -> dict[str, A
         "licence": job.subject.licence,
         "input": given.to_json(),
         "target": target.to_json(),
-        "multiple": multiple,
+        "multiple": job.translator.multiple,
         "size": None if job.dynamic else job.size,
         "generator": job.subject.fingerprint,
         "trained": dataclasses.asdict(job.subject.trained) if job.subject.trained else None,
@@ -253,8 +253,7 @@ def _check_output(output: Path) -> None:
 def _size(
     subject: Subject,
     size: tuple[int, int] | None,
-    multiple: int | None,
-    only: tuple[int, int] | None,
+    translator: Translator,
     *,
     dynamic: bool,
 ) -> tuple[int, int]:
@@ -264,6 +263,7 @@ def _size(
         ConfigError: if the network can't take it.
     """
     sides = subject.generator.inputs[0].shape[1:3]
+    multiple, only = translator.multiple, translator.size
     if size is None:
         if only is not None:
             size = only

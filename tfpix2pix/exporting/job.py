@@ -16,8 +16,8 @@ from pipelines.catalog import licence
 from pipelines.spec import Encoding
 from tfpix2pix.config import TrainConfig
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.inference.backends import encodings_of, generator_of
-from tfpix2pix.inference.backends.keras_model import KerasModel
+from tfpix2pix.inference.backends import generator_of
+from tfpix2pix.inference.backends.keras_model import encodings_beside, plain_encodings
 from tfpix2pix.inference.copying import inference_copy
 from tfpix2pix.inference.translator import Translator
 from tfpix2pix.training.run_directory import RunDirectory
@@ -73,11 +73,10 @@ def subject_of(
         ConfigError: if there is no generator, or it can't be read.
     """
     if isinstance(source, keras.Model):
-        model = KerasModel(source, *(encodings or ()))  # which checks it
-        return Subject(source, (model.input_encoding, model.target_encoding))
+        return Subject(source, encodings or plain_encodings(source))
     if not isinstance(source, RunDirectory) and Path(source).suffix == ".keras":
         file, run = Path(source), RunDirectory(Path(source).parent)
-        known = run.data.is_file() and run.config.is_file()
+        known = run.config.is_file()
     else:
         run = source if isinstance(source, RunDirectory) else RunDirectory(Path(source))
         run.read_config()  # whose errors come first
@@ -88,9 +87,9 @@ def subject_of(
         generator = keras.models.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # Keras' reader raises anything on a corrupt file
         raise ConfigError(f"{file} can't be opened: {' '.join(str(error).split())}") from error
+    sides = encodings or encodings_beside(file, run.data, generator)
     if not known:
-        return subject_of(generator, encodings=encodings)
-    sides = encodings or encodings_of(run.read_data(), run.data)
+        return Subject(generator, sides)
     return Subject(generator, sides, run, run.read_config(), best=file == run.best_generator)
 
 
@@ -100,6 +99,7 @@ class Job:
 
     Attributes:
         subject: what is exported.
+        translator: its generator for any size.
         output: the folder that it will lie in.
         version: the number of the new SavedModel.
         size: height and width of files that take one size.
@@ -111,6 +111,7 @@ class Job:
     """
 
     subject: Subject
+    translator: Translator
     output: Path
     version: int
     size: tuple[int, int]
@@ -124,11 +125,6 @@ class Job:
     def name(self) -> str:
         """The model's name, that of its folder."""
         return self.output.resolve().name
-
-    @cached_property
-    def translator(self) -> Translator:
-        """The generator for any size."""
-        return Translator(self.subject.generator, *self.subject.encodings)
 
     @cached_property
     def expected(self) -> list[Floats]:

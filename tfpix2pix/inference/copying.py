@@ -42,7 +42,7 @@ def inference_copy(generator: keras.Model, size: Size = ANY_SIZE, *, noise: bool
         ConfigError: if the model isn't of that kind, or a layer can't be copied or can't take that size; the message
             names the layer.
     """
-    model = _plain(generator)
+    model = single_image_model(generator)
     trained = tuple(model.inputs[0].shape[1:3])
     copies: dict[int, Any] = {}
     weights: list[tuple[Any, Any]] = []
@@ -98,7 +98,7 @@ def sizes_of(generator: keras.Model) -> tuple[int | None, tuple[int, int] | None
     Raises:
         ConfigError: if it can't be copied, or gives no image of its input's size at all.
     """
-    model = _plain(generator)
+    model = single_image_model(generator)
     trained = tuple(model.inputs[0].shape[1:3])
     try:
         copy = inference_copy(generator)
@@ -119,6 +119,31 @@ def sizes_of(generator: keras.Model) -> tuple[int | None, tuple[int, int] | None
         f"The model {generator.name!r} gives no image of the size of its input: (B, {_shown(trained)}, "
         f"{model.inputs[0].shape[-1]}) becomes {tuple(model.outputs[0].shape)}."
     )
+
+
+def single_image_model(generator: keras.Model) -> keras.Model:
+    """Returns the same layers as a functional model of one tensor.
+
+    Raises:
+        ConfigError: if the model is another than of one image, `(B, H, W, C)`, to one image.
+    """
+    if not _is_graph(generator):
+        raise ConfigError(
+            f"The model {generator.name!r} is a subclass of keras.Model, which has no graph to copy. "
+            "Build it of layers: keras.Model(inputs, outputs)."
+        )
+    if len(generator.inputs) != 1 or len(generator.outputs) != 1:
+        raise ConfigError(
+            f"A generator takes one image and gives one. Received: {generator.name!r} of {len(generator.inputs)} "
+            f"inputs and {len(generator.outputs)} outputs."
+        )
+    ranks = len(generator.inputs[0].shape), len(generator.outputs[0].shape)
+    if ranks != (4, 4) or None in (generator.inputs[0].shape[-1], generator.outputs[0].shape[-1]):
+        raise ConfigError(
+            "A generator takes and gives images, (B, H, W, C). "
+            f"Received: {generator.name!r} of {generator.inputs[0].shape} to {generator.outputs[0].shape}"
+        )
+    return keras.Model(generator.inputs[0], generator.outputs[0], name=generator.name)
 
 
 def leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
@@ -178,27 +203,6 @@ def _in_float32(config: Any) -> Any:
 def _is_half(dtype: Any) -> bool:
     name = dtype["config"].get("name", "") if isinstance(dtype, dict) else dtype
     return str(name) in ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
-
-
-def _plain(generator: keras.Model) -> keras.Model:
-    """Returns the same layers as a functional model of one tensor."""
-    if not _is_graph(generator):
-        raise ConfigError(
-            f"The model {generator.name!r} is a subclass of keras.Model, which has no graph to copy. "
-            "Build it of layers: keras.Model(inputs, outputs)."
-        )
-    if len(generator.inputs) != 1 or len(generator.outputs) != 1:
-        raise ConfigError(
-            f"A generator takes one image and gives one. Received: {generator.name!r} of {len(generator.inputs)} "
-            f"inputs and {len(generator.outputs)} outputs."
-        )
-    ranks = len(generator.inputs[0].shape), len(generator.outputs[0].shape)
-    if ranks != (4, 4) or None in (generator.inputs[0].shape[-1], generator.outputs[0].shape[-1]):
-        raise ConfigError(
-            "A generator takes and gives images, (B, H, W, C). "
-            f"Received: {generator.name!r} of {generator.inputs[0].shape} to {generator.outputs[0].shape}"
-        )
-    return keras.Model(generator.inputs[0], generator.outputs[0], name=generator.name)
 
 
 def _functional(model: keras.Model) -> keras.Model:

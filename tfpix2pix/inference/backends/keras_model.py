@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from pipelines.spec import Encoding
 from tfpix2pix.inference.backends.settings import encodings_of, missing_note
-from tfpix2pix.inference.copying import leaves
+from tfpix2pix.inference.copying import leaves, single_image_model
 from tfpix2pix.inference.model import Floats, Model
 from tfpix2pix.inference.translator import Translator
 
@@ -38,8 +38,9 @@ class KerasModel(Model):
         noise: bool = False,
     ) -> None:
         self.noise = any(isinstance(layer, keras.layers.Dropout) for layer in leaves(generator))
-        self.input_encoding = input_encoding or Encoding(channels=generator.inputs[0].shape[-1])
-        self.target_encoding = target_encoding or Encoding(channels=generator.outputs[0].shape[-1])
+        if input_encoding is None or target_encoding is None:
+            input_encoding, target_encoding = plain_encodings(generator)
+        self.input_encoding, self.target_encoding = input_encoding, target_encoding
         translator = Translator(generator, self.input_encoding, self.target_encoding, noise=noise and self.noise)
         self.multiple, self.size = translator.multiple, translator.size
         images = tf.TensorSpec((None, None, None, self.input_encoding.depth), tf.float32)
@@ -56,13 +57,32 @@ class KerasModel(Model):
             noise: whether noise will be asked for.
         """
         generator = keras.models.load_model(file, compile=False, safe_mode=True)
-        if data.is_file():
-            return cls(generator, *encodings_of(json.loads(data.read_text(encoding="utf-8")), file), noise=noise)
-        model = cls(generator, noise=noise)
-        _logger.warning("%s", missing_note(file, data, (model.input_encoding.channels, model.target_encoding.channels)))
-        return model
+        return cls(generator, *encodings_beside(file, data, generator), noise=noise)
 
     def run(self, images: Floats, seed: tuple[int, int] | None = None) -> Floats:
         """See `Model`."""
         output = self._plain(images) if seed is None else self._noisy(images, tf.constant(seed, tf.int32))
         return np.asarray(output)
+
+
+def plain_encodings(generator: keras.Model) -> tuple[Encoding, Encoding]:
+    """Returns encodings of 8-bit images with a generator's channels.
+
+    Raises:
+        ConfigError: if it isn't a model of one image to one image.
+    """
+    model = single_image_model(generator)
+    return Encoding(channels=model.inputs[0].shape[-1]), Encoding(channels=model.outputs[0].shape[-1])
+
+
+def encodings_beside(file: Path, data: Path, generator: keras.Model) -> tuple[Encoding, Encoding]:
+    """Returns the encodings that a run's `data.json` names; where it is missing, logs that and takes 8-bit images.
+
+    Raises:
+        ConfigError: if it can't be read.
+    """
+    if data.is_file():
+        return encodings_of(json.loads(data.read_text(encoding="utf-8")), file)
+    given, target = plain_encodings(generator)
+    _logger.warning("%s", missing_note(file, data, (given.channels, target.channels)))
+    return given, target
