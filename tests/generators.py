@@ -83,6 +83,31 @@ def thirds():
     return keras.Model(image, _up(3, kernel=5, strides=3, activation="tanh")(x))
 
 
+def upsampling():
+    """Interpolation in place of transposed convolutions."""
+    image = keras.Input(SHAPE)
+    x = keras.layers.SeparableConv2D(6, 3, strides=2, padding="same")(image)
+    x = keras.layers.PReLU(shared_axes=[1, 2])(keras.layers.UpSampling2D(2, interpolation="bilinear")(x))
+    return keras.Model(image, _conv(3, activation="tanh")(x))
+
+
+def named():
+    """An input and an output that go by names, and a pooled mean that scales channels."""
+    image = keras.Input(SHAPE, name="photo")
+    x = keras.layers.MaxPooling2D(2)(_conv(8)(image))
+    share = keras.layers.Dense(8, activation="sigmoid")(keras.layers.GlobalAveragePooling2D(keepdims=True)(x))
+    x = keras.layers.UpSampling2D(2)(x * share)
+    return keras.Model({"photo": image}, {"painting": _conv(3, activation="tanh")(x)})
+
+
+def attention():
+    """Attention between places, with their number built in."""
+    image = keras.Input(SHAPE)
+    x = keras.layers.Reshape((16, 6))(_conv(6, kernel=4, strides=4)(image))
+    x = keras.layers.Reshape((4, 4, 6))(keras.layers.MultiHeadAttention(2, 3)(x, x))
+    return keras.Model(image, _conv(3, activation="tanh")(_up(6, strides=4)(x)))
+
+
 def fixed():
     """A network of one size: what a dense layer made is added everywhere."""
     image = keras.Input(SHAPE)
@@ -91,7 +116,25 @@ def fixed():
     return keras.Model(image, _conv(3, activation="tanh")(keras.layers.Concatenate()([image, x])))
 
 
-MULTIPLES = {activations: 2, forms: 2, norms: 1, nested: 2, shared: 1, sequential: 4, thirds: 3, fixed: None}
+MULTIPLES = {
+    activations: 2,
+    forms: 2,
+    norms: 1,
+    nested: 2,
+    shared: 1,
+    sequential: 4,
+    thirds: 3,
+    upsampling: 2,
+    named: 2,
+    attention: None,
+    fixed: None,
+}
+
+
+def output_of(generator, image):
+    """Returns what Keras itself makes of an image, `(B, H, W, 3)`."""
+    output = generator({"photo": image} if generator.inputs[0].name == "photo" else image, training=False)
+    return np.asarray(output["painting"] if isinstance(output, dict) else output)
 
 
 def filled(build):

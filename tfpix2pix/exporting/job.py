@@ -18,7 +18,7 @@ from tfpix2pix.config import TrainConfig
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.inference.backends import generator_of
 from tfpix2pix.inference.backends.keras_model import encodings_beside, plain_encodings
-from tfpix2pix.inference.copying import inference_copy
+from tfpix2pix.inference.copying import inference_copy, leaves, single_image_model
 from tfpix2pix.inference.translator import Translator
 from tfpix2pix.training.run_directory import RunDirectory
 
@@ -73,7 +73,7 @@ def subject_of(
         ConfigError: if there is no generator, or it can't be read.
     """
     if isinstance(source, keras.Model):
-        return Subject(source, encodings or plain_encodings(source))
+        return Subject(single_image_model(source), encodings or plain_encodings(source))
     if not isinstance(source, RunDirectory) and Path(source).suffix == ".keras":
         file, run = Path(source), RunDirectory(Path(source).parent)
         known = run.config.is_file()
@@ -87,6 +87,7 @@ def subject_of(
         generator = keras.models.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # Keras' reader raises anything on a corrupt file
         raise ConfigError(f"{file} can't be opened: {' '.join(str(error).split())}") from error
+    generator = single_image_model(generator)
     sides = encodings or encodings_beside(file, run.data, generator)
     if not known:
         return Subject(generator, sides)
@@ -128,12 +129,13 @@ class Job:
 
     @cached_property
     def expected(self) -> list[Floats]:
-        """What Keras makes of the samples: the generator itself where it takes their size."""
+        """What Keras makes of the samples: the generator itself, where it takes their size and computes in float32."""
         outputs = []
         for samples in self.samples:
             generator, size = self.subject.generator, samples.shape[1:3]
             taken = generator.inputs[0].shape[1:3]
             fits = all(side in (None, given) for side, given in zip(taken, size, strict=True))
+            fits = fits and all(layer.compute_dtype == "float32" for layer in leaves(generator))
             model = generator if fits else inference_copy(generator, size)
             images = [np.asarray(model(image[np.newaxis], training=False), np.float32) for image in samples]
             outputs.append(np.concatenate(images))

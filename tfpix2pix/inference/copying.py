@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.inference.layers import InstanceNormalization, SubpixelUpConvolution
+from tfpix2pix.inference.layers import DynamicUpSampling2D, InstanceNormalization, SubpixelUpConvolution
 from tfpix2pix.kernels import convolutions
 
 Size = tuple[int | None, int | None]
@@ -56,7 +56,7 @@ def inference_copy(generator: keras.Model, size: Size = ANY_SIZE, *, noise: bool
         if not isinstance(layer, keras.layers.Layer):
             return layer  # an operation without weights, such as a sum
         try:
-            copy = _faster(layer, noise=noise) or layer.__class__.from_config(_in_float32(layer.get_config()))
+            copy = _better_form(layer, noise=noise) or layer.__class__.from_config(_in_float32(layer.get_config()))
         except Exception as error:  # a layer of somebody else may raise anything
             raise ConfigError(f"The layer {_named(layer)} can't be copied: {_reason(error)}") from error
         weights.append((layer, copy))
@@ -106,7 +106,7 @@ def sizes_of(generator: keras.Model) -> tuple[int | None, tuple[int, int] | None
         if None in trained:
             raise
         copy = None
-    if copy is not None:
+    if copy is not None and _output_size(copy, ANY_SIZE) is not None:
         for multiple in _candidates(trained):
             near = [side + multiple for side in trained if side is not None]
             asked = [(count * multiple, count * multiple) for count in (1, 2, 3)] + [(multiple, 2 * multiple)]
@@ -155,14 +155,16 @@ def leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
             yield layer
 
 
-def _faster(layer: keras.layers.Layer, *, noise: bool) -> keras.layers.Layer | None:
-    """Returns an equal layer in a faster form, without weights yet; `None` where there is none."""
+def _better_form(layer: keras.layers.Layer, *, noise: bool) -> keras.layers.Layer | None:
+    """Returns an equal layer that is faster or takes any size, without weights yet; `None` where there is none."""
     if isinstance(layer, _NOISE) and not noise:
         return keras.layers.Identity(name=layer.name)
     if type(layer) is keras.layers.Conv2DTranspose and _is_up_convolution(layer):
         return SubpixelUpConvolution(layer.filters, layer.use_bias, name=layer.name)
     if type(layer) is keras.layers.GroupNormalization and _is_instance_norm(layer):
         return InstanceNormalization(layer.epsilon, name=layer.name)
+    if type(layer) is keras.layers.UpSampling2D and _interpolates(layer):
+        return DynamicUpSampling2D(layer.size, interpolation=layer.interpolation, name=layer.name)
     return None
 
 
@@ -179,6 +181,10 @@ def _is_up_convolution(layer: keras.layers.Conv2DTranspose) -> bool:
 def _is_instance_norm(layer: keras.layers.GroupNormalization) -> bool:
     rank = getattr(layer.input_spec, "ndim", None)  # known once the layer is built
     return rank == 4 and layer.axis in (-1, 3) and layer.center and layer.scale and layer.groups == layer.gamma.shape[0]
+
+
+def _interpolates(layer: keras.layers.UpSampling2D) -> bool:
+    return layer.interpolation != "nearest" and layer.data_format == "channels_last"
 
 
 def _copy_weights(original: keras.layers.Layer, copy: keras.layers.Layer) -> None:
@@ -235,13 +241,18 @@ def _candidates(trained: tuple[int | None, ...]) -> list[int]:
 
 
 def _keeps(model: keras.Model, size: tuple[int | None, ...]) -> bool:
-    """Tells whether an image of that size comes back with it, without computing one."""
+    return _output_size(model, size) == tuple(size)
+
+
+def _output_size(model: keras.Model, size: tuple[int | None, ...]) -> Size | None:
+    """Returns the size that an image of that size comes back with, without computing one; `None`: it can't be taken."""
     function = tf.function(lambda image: model(image, training=False), autograph=False)
     try:
         traced = function.get_concrete_function(tf.TensorSpec((1, *size, model.inputs[0].shape[-1]), tf.float32))
     except Exception:  # layers raise anything on a size that they can't take
-        return False
-    return tuple(traced.structured_outputs.shape[1:3]) == tuple(size)
+        return None
+    height, width = traced.structured_outputs.shape[1:3]
+    return height, width
 
 
 def _named(layer: keras.layers.Layer) -> str:

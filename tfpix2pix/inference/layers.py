@@ -74,3 +74,11 @@ class InstanceNormalization(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Returns what makes the layer again."""
         return {**super().get_config(), "epsilon": self.epsilon}
+
+
+class DynamicUpSampling2D(keras.layers.UpSampling2D):
+    """`UpSampling2D` that interpolates images whose size is known only when they come; Keras's own can't."""
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps `(B, H, W, C)` to `(B, H * size[0], W * size[1], C)`."""
+        return tf.image.resize(x, tf.shape(x)[1:3] * tf.constant(self.size), self.interpolation)

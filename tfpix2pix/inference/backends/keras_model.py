@@ -44,8 +44,8 @@ class KerasModel(Model):
         translator = Translator(generator, self.input_encoding, self.target_encoding, noise=noise and self.noise)
         self.multiple, self.size = translator.multiple, translator.size
         images = tf.TensorSpec((None, None, None, self.input_encoding.depth), tf.float32)
-        self._plain = tf.function(translator.values, input_signature=[images])
-        self._noisy = tf.function(translator.values, input_signature=[images, tf.TensorSpec((2,), tf.int32)])
+        self._plain = tf.function(translator.values, [images], autograph=False)
+        self._noisy = tf.function(translator.values, [images, tf.TensorSpec((2,), tf.int32)], autograph=False)
 
     @classmethod
     def from_file(cls, file: Path, data: Path, *, noise: bool = False) -> KerasModel:
