@@ -10,7 +10,11 @@ from pipelines.spec import Encoding
 from tests.exports import little_run
 from tests.small import trained_generator
 from tfpix2pix import export, exporting
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.exporting import formats
+from tfpix2pix.exporting.comparison import Output
 from tfpix2pix.inference.backends import open_model
+from tfpix2pix.inference.copying import inference_copy
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed (extra `lite`)")
 
@@ -116,3 +120,56 @@ def test_a_keras_file_is_exported_too(run, tmp_path, caplog):
     result = exporting.export(tmp_path / "alone.keras", tmp_path / "alone", formats=["saved_model"])
     assert json.loads((result.output / "config.json").read_text())["trained"] is None
     assert str(tmp_path / "data.json") in caplog.text
+
+
+def test_calibration_images_that_can_not_be_read_are_named(run, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_text("no image")
+    with pytest.raises(ConfigError, match=r"a\.png"):
+        exporting.export(run, tmp_path / "o", formats=["tflite_int8"], calibration=tmp_path / "images")
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_newest_export_is_opened_though_it_has_no_saved_model(tmp_path, rng):
+    output = tmp_path / "o"
+    old, new = trained_generator(size=32), trained_generator("none", size=32)
+    exporting.export(old, output, formats=["saved_model"])
+    exporting.export(new, output, formats=["tflite_float32"])
+    image = rng.uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_allclose(open_model(output)(image), new(image), atol=1e-4)
+    np.testing.assert_allclose(open_model(output / "1")(image), old(image), atol=1e-4)
+
+
+class Weights:
+    """A form of one's own: all weights in one NumPy file."""
+
+    needs = ()
+    calibrated = fixed_size = False
+
+    def check(self, job):
+        pass
+
+    def write(self, job, staging):
+        np.savez(staging / "weights.npz", *job.subject.generator.get_weights())
+        return staging / "weights.npz"
+
+    def run(self, job, path, samples):
+        model = inference_copy(job.subject.generator, job.size)
+        return Output(np.asarray(model(samples)), {})
+
+    def publish(self, path, target):
+        shutil.copy(path, target)
+        return ["weights are there"]
+
+
+FORMAT = Weights()
+
+
+def test_a_form_of_ones_own_is_one_line_in_the_registry(tmp_path, monkeypatch):
+    monkeypatch.setitem(formats.FORMATS, "weights", f"{__name__}:FORMAT")
+    generator = trained_generator(size=32)
+    result = exporting.export(generator, tmp_path / "o", formats=["weights"])
+    with np.load(tmp_path / "o" / "weights.npz") as archive:
+        assert len(archive.files) == len(generator.get_weights())
+    assert result.measured[0].format == "weights"
+    assert "weights are there" in result.notes

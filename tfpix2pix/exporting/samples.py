@@ -76,7 +76,11 @@ class Samples:
         """Returns inputs as the network sees them, evenly spread over what there is: float32 `(N, *size, Cin)`."""
         if self._files:
             chosen = [self._files[index] for index in _spread(len(self._files), count)]
-            return np.concatenate([_seen(images.read(file, self._encoding), self._encoding, size) for file in chosen])
+            try:
+                read = [images.read(file, self._encoding) for file in chosen]
+            except images.ImageError as error:
+                raise ConfigError(f"An image of `calibration` can't be used: {error}") from error
+            return np.concatenate([_seen(image, self._encoding, size) for image in read])
         if self._data is None:
             return _noise(self._encoding, min(count, 4), size)
         data = dataclasses.replace(self._data, image_size=size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.inference.backends.settings import encodings_of
+from tfpix2pix.inference.backends.settings import FILE, encodings_of, read_settings
 from tfpix2pix.inference.model import Model
 from tfpix2pix.training.run_directory import RunDirectory
 
@@ -63,30 +63,37 @@ def saved_model_of(path: Path) -> Path | None:
 
 
 def _open(path: Path, noise: bool) -> Model:
-    # Imported here: each brings a reader of its own.
     if path.suffix == ".tflite":
-        from tfpix2pix.inference.backends.tflite import TFLiteModel
-
-        return TFLiteModel(path)
-    if saved := saved_model_of(path):
+        return _tflite(path)
+    if path.suffix == ".keras":
+        return _keras(path, path.parent / "data.json", noise)
+    saved, lite = saved_model_of(path), _best_tflite(path)
+    settings = read_settings(path / FILE) or {}
+    if lite and (saved is None or settings.get("version", 0) is None):  # the newest export wrote no SavedModel
+        return _tflite(lite)
+    if saved:
         from tfpix2pix.inference.backends.saved_model import SavedModel
 
         return SavedModel(saved)
-    from tfpix2pix.inference.backends.keras_model import KerasModel
-
-    if path.suffix == ".keras":
-        return KerasModel.from_file(path, path.parent / "data.json", noise=noise)
-    if lite := _newest_tflite(path):
-        from tfpix2pix.inference.backends.tflite import TFLiteModel
-
-        return TFLiteModel(lite)
-    if (path / "config.json").is_file():
+    if settings:
         run = RunDirectory(path)
-        return KerasModel.from_file(generator_of(run), run.data, noise=noise)
+        return _keras(generator_of(run), run.data, noise)
     raise ConfigError(f"{path} is no run, no exported model, and no .keras or .tflite file.")
 
 
-def _newest_tflite(folder: Path) -> Path | None:
-    """Returns the TFLite file of an export without a SavedModel, the one that is nearest to Keras."""
+def _tflite(file: Path) -> Model:
+    from tfpix2pix.inference.backends.tflite import TFLiteModel  # here, since each brings a reader of its own
+
+    return TFLiteModel(file)
+
+
+def _keras(file: Path, data: Path, noise: bool) -> Model:
+    from tfpix2pix.inference.backends.keras_model import KerasModel
+
+    return KerasModel.from_file(file, data, noise=noise)
+
+
+def _best_tflite(folder: Path) -> Path | None:
+    """Returns the TFLite file of an export that is nearest to Keras."""
     names = ("float32", "float16", "dynamic", "int8")
     return next((file for name in names if (file := folder / f"model_{name}.tflite").is_file()), None)
