@@ -123,9 +123,10 @@ def export(
 
 
 def _stage_and_publish(job: Job, forms: dict[str, Format]) -> ExportResult:
-    parent = job.output.resolve().parent
-    parent.mkdir(parents=True, exist_ok=True)
-    staging = parent / f".{job.name}.staging"
+    # Renaming works within one disk only.
+    beside = job.output if job.output.is_mount() else job.output.resolve().parent
+    beside.mkdir(parents=True, exist_ok=True)
+    staging = beside / f".{job.name}.staging"
     shutil.rmtree(staging, ignore_errors=True)  # what a killed export left
     staging.mkdir()
     try:

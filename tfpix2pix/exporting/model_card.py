@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ _KINDS = {
     "lightness": "lightness (L of CIE Lab)",
     "chroma": "colours (a and b of CIE Lab)",
 }
+
+# Where files lie and how often a run looks at itself have no part in what it learned.
+_NOT_SHOWN = ("data_dir", "exclude", "check_data", "cache_gib", "workdir", "sample_every", "checkpoint_minutes")
 
 
 def description(subject: Subject, size: tuple[int, int]) -> str:
@@ -74,19 +78,26 @@ def write(job: Job, measured: Sequence[Measured]) -> str:
 
 
 def _recipe(subject: Subject) -> list[str]:
-    parameters = f"{subject.generator.count_params():,} parameters"
+    """Returns a line for each group of the run's choices."""
+    lines = [f"generator: {subject.generator.name}, {subject.generator.count_params():,} parameters"]
     if subject.trained is None:
-        return [f"generator: {subject.generator.name}, {parameters}", "how it was trained is not known"]
-    data, model, goal = subject.trained.data, subject.trained.model, subject.trained.objective
-    return [
-        f"data: `{printable(Path(data.dataset).name)}`, task {data.task}, direction {data.direction}, "
-        f"{format_size(data.image_size)} px, jitter {data.jitter}, flip {data.flip}, resize {data.resize}",
-        f"generator: {model.generator}, {model.base_filters} base filters, norm {model.norm}, dropout "
-        f"{model.dropout}, {parameters}",
-        f"objective: {goal.adversarial} ({goal.gan_loss}, patch {model.patch_size}), L1 weight {goal.l1_weight:g}, "
-        f"learning rate {goal.learning_rate:g}, EMA {goal.ema:g}",
-        f"batch size {data.batch_size}, seed {subject.trained.run.seed}",
-    ]
+        return [*lines, "how it was trained is not known"]
+    for group, choices in dataclasses.asdict(subject.trained).items():
+        shown = [
+            f"{name.replace('_', ' ')} {_choice(name, value)}"
+            for name, value in choices.items()
+            if name not in _NOT_SHOWN and value not in (None, "")
+        ]
+        lines.append(f"{group}: {', '.join(shown)}")
+    return lines
+
+
+def _choice(name: str, value: object) -> str:
+    if isinstance(value, tuple) and len(value) == 2:
+        return format_size(value)
+    if name == "dataset":
+        return f"`{printable(Path(str(value)).name)}`"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _scores(subject: Subject) -> list[str]:

@@ -17,11 +17,10 @@ from tfpix2pix.kernels import convolutions
 Size = tuple[int | None, int | None]
 ANY_SIZE: Size = (None, None)
 LARGEST_MULTIPLE = 1024
+# What changes nothing after training. Of these exact types: a subclass may do something else.
 _NOISE = (
-    keras.layers.Dropout,
-    keras.layers.AlphaDropout,
-    keras.layers.GaussianDropout,
-    keras.layers.GaussianNoise,
+    *(keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.AlphaDropout),
+    *(keras.layers.GaussianDropout, keras.layers.GaussianNoise),
 )
 
 
@@ -157,7 +156,7 @@ def leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
 
 def _better_form(layer: keras.layers.Layer, *, noise: bool) -> keras.layers.Layer | None:
     """Returns an equal layer that is faster or takes any size, without weights yet; `None` where there is none."""
-    if isinstance(layer, _NOISE) and not noise:
+    if type(layer) in _NOISE and not noise:
         return keras.layers.Identity(name=layer.name)
     if type(layer) is keras.layers.Conv2DTranspose and _is_up_convolution(layer):
         return SubpixelUpConvolution(layer.filters, layer.use_bias, name=layer.name)
