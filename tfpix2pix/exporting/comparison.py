@@ -39,10 +39,17 @@ LIMITS = {
 
 
 class Output(NamedTuple):
-    """What a form made of samples `(N, H, W, Cout)`, and the median time of one image by how it was computed."""
+    """What running a form gave.
+
+    Attributes:
+        images: what it made of samples, `(N, H, W, Cout)`.
+        milliseconds: median time of one image, by how it was computed.
+        notes: what a user should know of this form.
+    """
 
     images: Floats
     milliseconds: Mapping[str, float]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,6 +136,7 @@ def compare(name: str, file: str, size: int, outputs: list[Output], expected: li
         ssim=min(_ssim(output.images, wanted) for output, wanted in zip(outputs, expected, strict=True)),
         sizes=tuple((wanted.shape[1], wanted.shape[2]) for wanted in expected),
         milliseconds=outputs[0].milliseconds,
+        notes=outputs[0].notes,
     )
 
 

@@ -163,9 +163,7 @@ def _measure(job: Job, name: str, form: Format, path: Path, staging: Path) -> Me
         outputs.append(output)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
-    row = compare(name, path.relative_to(staging).as_posix(), size, outputs, job.expected)
-    notes = getattr(form, "notes", None)
-    return dataclasses.replace(row, notes=notes(path)) if notes else row
+    return compare(name, path.relative_to(staging).as_posix(), size, outputs, job.expected)
 
 
 def _publish(job: Job, forms: dict[str, Format], paths: dict[str, Path], measured: list[Measured]) -> ExportResult:

@@ -72,15 +72,14 @@ class TFLiteFormat:
         with np.load(result) as measured:
             times = dict(zip(THREADS, measured["milliseconds"].tolist(), strict=True))
             named = {f"{count} thread{'s' * (count > 1)}": time for count, time in times.items()}
-            return Output(measured["outputs"], named)
+            return Output(measured["outputs"], named, self._notes(path))
 
     def publish(self, path: Path, target: Path) -> list[str]:
         """See `Format`."""
         write_atomically(target, functools.partial(shutil.copyfile, path))
         return []
 
-    def notes(self, path: Path) -> tuple[str, ...]:
-        """Returns what a user should know of such a file."""
+    def _notes(self, path: Path) -> tuple[str, ...]:
         if self.kind not in ("dynamic", "int8"):
             return ()
         integer, real = _operations(path)
