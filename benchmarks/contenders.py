@@ -27,11 +27,9 @@ import tensorflow as tf
 
 from tfpix2pix import process
 from tfpix2pix.config import DataConfig, ModelConfig, TrainConfig
-from tfpix2pix.kernels import accelerate
 from tfpix2pix.models import patchgan_discriminator, unet_generator
-from tfpix2pix.training import devices
-from tfpix2pix.training.state import build_state
-from tfpix2pix.training.train_step import step_loop
+from tfpix2pix.training import devices, networks
+from tfpix2pix.training.loop import step_loop
 
 Steps = Callable[[int], None]
 Batch = dict[str, tf.Tensor]
@@ -41,30 +39,22 @@ NAMES = (PACKAGE, "package, TensorFlow's kernels", KEPT, PLAIN)
 
 
 def package_steps(
-    size: int, filters: int, batch_size: int, recompute: bool = False
+    size: int, filters: int, batch_size: int, *, use_cpu_kernels: bool = True
 ) -> tuple[tf.distribute.Strategy, Callable[..., tf.Tensor]]:
     """Returns the strategy and the inner loop that the trainer would use."""
     config = TrainConfig(DataConfig(image_size=(size, size)), ModelConfig(base_filters=filters))
     strategy = devices.make_strategy("one")
     with strategy.scope():
-        state = build_state(config)
-    run_steps = step_loop(
-        strategy,
-        state,
-        config.objective,
-        total_steps=1,
-        global_batch_size=batch_size,
-        seed=config.run.seed,
-        recompute=recompute,
-    )
-    return strategy, run_steps
+        model = networks.build(config)
+    model.use_cpu_kernels = use_cpu_kernels
+    return strategy, step_loop(model, batch_size)
 
 
-def package_loop(size: int, filters: int, batch: Batch, recompute: bool) -> Steps:
+def package_loop(size: int, filters: int, batch: Batch, *, use_cpu_kernels: bool) -> Steps:
     """The trainer's own inner loop, fed from memory."""
-    strategy, run_steps = package_steps(size, filters, int(batch["input"].shape[0]), recompute)
+    strategy, run_steps = package_steps(size, filters, int(batch["input"].shape[0]), use_cpu_kernels=use_cpu_kernels)
     batches = iter(strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(batch).repeat()))
-    return lambda count: run_steps(batches, tf.constant(0, tf.int64), tf.constant(count, tf.int64)).numpy()
+    return lambda count: run_steps(batches, tf.constant(0, tf.int64), tf.constant(count, tf.int64))[0].numpy()
 
 
 def plain_loop(size: int, filters: int, batch: Batch) -> Steps:
@@ -103,20 +93,17 @@ def main() -> None:
     parser.add_argument("--size", type=int, required=True)
     parser.add_argument("--filters", type=int, required=True)
     parser.add_argument("--batch-size", type=int, required=True)
-    parser.add_argument("--recompute", action="store_true")
     flags = parser.parse_args()
     if flags.name != PLAIN:
         process.disable_malloc_trim()
     if flags.name.startswith(PACKAGE):
         process.set_determinism("auto")
-    if flags.name == NAMES[1]:
-        accelerate.accelerate = lambda model: model
     batch = {
         side: tf.random.stateless_uniform((flags.batch_size, flags.size, flags.size, 3), seed=(0, number), minval=-1)
         for number, side in enumerate(("input", "target"))
     }
     if flags.name.startswith(PACKAGE):
-        steps = package_loop(flags.size, flags.filters, batch, flags.recompute)
+        steps = package_loop(flags.size, flags.filters, batch, use_cpu_kernels=flags.name == PACKAGE)
     else:
         steps = plain_loop(flags.size, flags.filters, batch)
     steps(2)  # traces

@@ -5,7 +5,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pipelines.spec import RGB
-from tfpix2pix import evaluate
+from tests.verbs import evaluate
 from tfpix2pix.config import ObjectiveConfig, TrainConfig
 from tfpix2pix.metrics import features
 from tfpix2pix.training.run_directory import RunDirectory

@@ -2,16 +2,18 @@
 
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from tfpix2pix.evaluation.page import write_page
-from tfpix2pix.evaluation.result import Figure, Result, Score
+from tfpix2pix.evaluation.report import Evaluation
+from tfpix2pix.metrics.metric import MetricInfo, MetricRow, Samples
 
-L1 = Score("l1", "L1", "lower", note="Counted on [-1, 1].")
-PSNR = Score("psnr", "PSNR", "higher", "dB")
-EDGES = Score("edge_density", "Edge density", "lower")
+L1 = MetricInfo("l1", "L1", "lower", note="Counted on [-1, 1].")
+PSNR = MetricInfo("psnr", "PSNR", "higher", "dB")
+EDGES = MetricInfo("edge_density", "Edge density", "lower")
 HOSTILE = "<img src=x onerror=\"window.hacked = 1\"> & 'quotes'"
 COMMAND = "python -m tfpix2pix.evaluate --model='runs/a <b>' --split=val"
 
@@ -35,16 +37,16 @@ def evaluation(**changes):
     }
     content = {
         "about": about,
-        "figures": [Figure(L1, 0.23456, 0.2, 0.25), Figure(PSNR, math.inf), Figure(EDGES, 0.5, 0.4, 0.6)],
-        "scores": [PSNR, L1, EDGES],
-        "names": NAMES,
+        "rows": (MetricRow(L1, 0.23456, 0.2, 0.25), MetricRow(PSNR, math.inf), MetricRow(EDGES, 0.5, 0.4, 0.6)),
+        "image_metrics": (PSNR, L1, EDGES),
+        "names": tuple(NAMES),
         "values": {key: np.array(values) for key, values in VALUES.items()},
-        "remarks": ["Few pictures.", "Run `python -m tfpix2pix.train --a<b`."],
+        "notes": ("Few images.", "Run `python -m tfpix2pix.train --a<b`."),
     }
-    return Result(**{**content, **changes})
+    return Evaluation(**{**content, **changes})
 
 
-def pictures(count=6, height=8, width=12):
+def images(count=6, height=8, width=12):
     """Inputs and targets of two colours, outputs of noise."""
     rng = np.random.default_rng(0)
     inputs = np.where(rng.random((count, height, width, 1)) < 0.5, [[[[0, 0, 170]]]], [[[[255, 85, 0]]]])
@@ -59,11 +61,12 @@ def png(width=28, height=14, dpi=140):
 
 
 def page_writer(folder):
-    """Returns a function that writes a page of small pictures to the folder, and returns its file."""
+    """Returns a function that writes a page of small images to the folder, and returns its file."""
 
     def write(result=None, arrays=None, drawn=()):
         file = folder / "index.html"
-        write_page(result or evaluation(), *(arrays or pictures()), drawn, file)
+        given, outputs, targets = arrays or images()
+        write_page(replace(result or evaluation(), samples=Samples(outputs, targets, given)), drawn, file)
         return file
 
     return write

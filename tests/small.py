@@ -7,10 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfpix2pix.config import ObjectiveConfig
+from tfpix2pix.losses import L1, Adversarial
 from tfpix2pix.models import patchgan_discriminator, unet_generator
 from tfpix2pix.training.devices import make_strategy
-from tfpix2pix.training.state import TrainState
-from tfpix2pix.training.train_step import step_loop
+from tfpix2pix.training.loop import step_loop
+from tfpix2pix.training.pix2pix import Pix2Pix
 
 SHAPE = (32, 32, 3)
 MIRRORED = "mirrored"
@@ -20,17 +21,19 @@ def normal(shape: Sequence[int], seed: int, dtype: str | tf.DType = tf.float32) 
     return tf.random.stateless_normal(shape, (seed, 0), dtype=dtype)
 
 
-def make_state(objective: ObjectiveConfig, *, norm: str = "instance", dropout: float = 0.0, **options) -> TrainState:
-    discriminator = None
+def make_model(
+    objective: ObjectiveConfig, *, norm: str = "instance", dropout: float = 0.0, seed: int = 0, **options
+) -> Pix2Pix:
+    discriminator, losses = None, [L1(objective.l1_weight)]
+    dtype = options.pop("dtype", None)
     if objective.adversarial != "none":
+        conditional = objective.adversarial == "cgan"
         discriminator = patchgan_discriminator(
-            SHAPE, SHAPE, base_filters=4, patch_size=16, norm=norm, conditional=objective.adversarial == "cgan", seed=2
+            SHAPE, SHAPE, base_filters=4, patch_size=16, norm=norm, conditional=conditional, dtype=dtype, seed=2
         )
-
-    def generator():
-        return unet_generator(SHAPE, base_filters=4, norm=norm, dropout=dropout, seed=1)
-
-    return TrainState(generator, discriminator, **options)
+        losses = [Adversarial(objective.gan_loss), *losses]
+    generator = unet_generator(SHAPE, base_filters=4, norm=norm, dropout=dropout, dtype=dtype, seed=1)
+    return Pix2Pix(generator, discriminator, losses, ema=objective.ema, seed=seed, **options)
 
 
 def batches(count: int, batch_size: int = 2) -> tf.data.Dataset:
@@ -39,53 +42,29 @@ def batches(count: int, batch_size: int = 2) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices(pairs).batch(batch_size, drop_remainder=True)
 
 
-def trainer_for(
-    state: TrainState,
-    objective: ObjectiveConfig,
-    strategy: str = "one",
-    batch_size: int = 2,
-    seed: int = 0,
-    recompute: bool = False,
-    jit_compile: bool = False,
-) -> Callable[[Iterator, int, int], np.ndarray]:
-    """Returns a function that runs steps `first` to `first + count` and gives their losses `(count, 3)`."""
-    run = step_loop(
-        make_strategy(strategy),
-        state,
-        objective,
-        total_steps=10,
-        global_batch_size=batch_size,
-        seed=seed,
-        recompute=recompute,
-        jit_compile=jit_compile,
-    )
-    return lambda iterator, first, count: run(
-        iterator, tf.constant(first, tf.int64), tf.constant(count, tf.int64)
-    ).numpy()
+def steps_of(model: Pix2Pix, batch_size: int = 2) -> Callable[[Iterator, int, int], np.ndarray]:
+    """Returns a function that runs steps `first` to `first + count` and gives their losses `(count, n)`."""
+    run = step_loop(model, batch_size)
+    return lambda iterator, first, count: run(iterator, tf.constant(first, tf.int64), tf.constant(count, tf.int64))[
+        0
+    ].numpy()
 
 
 def train(
-    objective: ObjectiveConfig,
-    strategy: str = "one",
-    steps: int = 5,
-    batch_size: int = 2,
-    recompute: bool = False,
-    jit_compile: bool = False,
-    **options,
+    objective: ObjectiveConfig, strategy: str = "one", steps: int = 5, batch_size: int = 2, **options
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-    """Trains a new state; returns its variables before and after, and the losses."""
+    """Trains a new model; returns its variables before and after, and the losses."""
     distribution = make_strategy(strategy)
     with distribution.scope():
-        state = make_state(objective, **options)
-    before = values(state)
+        model = make_model(objective, **options)
+    before = values(model)
     iterator = iter(distribution.experimental_distribute_dataset(batches(steps, batch_size)))
-    run = trainer_for(state, objective, strategy, batch_size, recompute=recompute, jit_compile=jit_compile)
-    losses = run(iterator, 0, steps)
-    return before, values(state), losses
+    losses = steps_of(model, batch_size)(iterator, 0, steps)
+    return before, values(model), losses
 
 
-def values(state: TrainState) -> dict[str, np.ndarray]:
-    return {name: variable.numpy() for name, variable in state.named_variables().items()}
+def values(model: Pix2Pix) -> dict[str, np.ndarray]:
+    return {name: variable.numpy() for name, variable in model.named_variables().items()}
 
 
 def trained_generator(

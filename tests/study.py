@@ -13,8 +13,8 @@ HOSTILE = "<script>hacked()</script>"
 HOSTILE_FILE = '<img src=x onerror="hacked()">.png'
 
 
-def make_pictures(folder: Path, count: int, blue: int, size: int = 16) -> Path:
-    """Writes `count` pictures of one colour each; `blue` tells the folders apart."""
+def make_images(folder: Path, count: int, blue: int, size: int = 256) -> Path:
+    """Writes `count` images of one colour each; `blue` tells the folders apart."""
     folder.mkdir(parents=True)
     for number in range(count):
         colour = np.array([10 + 200 * number // count, 250 - 200 * number // count, blue], np.uint8)
@@ -23,9 +23,9 @@ def make_pictures(folder: Path, count: int, blue: int, size: int = 16) -> Path:
 
 
 def make_study(root: Path, practice: int = 2, trials: int = 4, *more: str) -> Path:
-    """Builds a study of two algorithms with pictures for two more pairs than a person sees; returns its folder."""
+    """Builds a study of two algorithms with images for two more pairs than a person sees; returns its folder."""
     count = practice + trials + 2
-    folders = [make_pictures(root / kind, count, blue) for kind, blue in (("real", 0), ("cgan", 120), ("l1", 240))]
+    folders = [make_images(root / kind, count, blue) for kind, blue in (("real", 0), ("cgan", 120), ("l1", 240))]
     for folder in folders:
         (folder / "00.png").rename(folder / HOSTILE_FILE)
     flags = [f"--real={folders[0]}", f"--fake=cgan={folders[1]}", f"--fake={HOSTILE}={folders[2]}"]

@@ -12,8 +12,9 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
-from tfpix2pix.evaluation.result import Result
-from tfpix2pix.training.run_directory import RunDirectory, read_history
+from tfpix2pix.evaluation import Evaluation
+from tfpix2pix.training.history import read_history
+from tfpix2pix.training.run_directory import RunDirectory
 
 FOLDER = Path(__file__).resolve().parent.parent / "colab"
 NAMES = ("train.ipynb", "translate_and_export.ipynb", "evaluate.ipynb")
@@ -111,10 +112,10 @@ def test_after_a_disconnect_in_the_middle_of_a_write_the_same_cells_go_on(traine
     assert not unfinished.exists()
 
 
-def test_evaluate_writes_figures_page_and_zip(evaluated):
-    result = Result.read(evaluated / "evaluation.json")
-    assert result.names == ["03"]  # which the hash of its name keeps for validation
-    assert 0 < result.figure("l1").value < 2
+def test_evaluate_writes_table_page_and_zip(evaluated):
+    result = Evaluation.read(evaluated)
+    assert result.names == ("03",)  # which the hash of its name keeps for validation
+    assert 0 < result.metrics["l1"].value < 2
     with zipfile.ZipFile(evaluated.with_suffix(".zip")) as archive:
         assert {"evaluation.json", "index.html", "worst.png"} <= set(archive.namelist())
 

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfpix2pix import models
+from tfpix2pix.registry import DISCRIMINATORS, GENERATORS
 from tfpix2pix.training import checkpoint
 from tfpix2pix.training.devices import make_strategy
 from tfpix2pix.training.optimizers import FusedAdam
@@ -15,6 +16,13 @@ from tfpix2pix.training.optimizers import FusedAdam
 SHAPE = (64, 64, 3)
 MODELS = {
     "unet_generator": lambda norm: models.unet_generator(SHAPE, base_filters=4, norm=norm, seed=0),
+    "encoder_decoder_generator": lambda norm: models.encoder_decoder_generator(
+        SHAPE,
+        base_filters=8,
+        norm=norm,
+        depth=2,
+        seed=0,  # deeper ones start with an output of one value
+    ),
     "patchgan_discriminator": lambda norm: models.patchgan_discriminator(
         SHAPE, SHAPE, base_filters=4, norm=norm, seed=0
     ),
@@ -34,6 +42,8 @@ def example(model, count=2):
 def test_no_public_model_is_missing_here():
     public = {name for name in models.__all__ if inspect.isfunction(getattr(models, name))}
     assert public == set(MODELS)
+    named = {builder.__name__ for table in (GENERATORS, DISCRIMINATORS) for builder in table.values()}
+    assert named <= set(MODELS)
 
 
 @pytest.fixture(params=[(name, norm) for name in MODELS for norm in NORMS], ids="-".join)
@@ -89,7 +99,8 @@ def test_two_replicas_train_as_one(build):
         strategy = make_strategy(strategy_name)
         with strategy.scope():
             model = build()
-            adam = FusedAdam([w.value for w in model.trainable_weights])
+            adam = FusedAdam()
+            adam.build(model.trainable_variables)
         batch = example(model, 2)
         dataset = tf.data.Dataset.from_tensors(tuple(batch) if isinstance(batch, list) else batch).unbatch().batch(2)
 
@@ -97,17 +108,17 @@ def test_two_replicas_train_as_one(build):
             with tf.GradientTape() as tape, keras.StatelessScope():
                 output = model(list(part) if isinstance(part, tuple) else part, training=False)
                 loss = tf.reduce_sum(tf.reduce_mean(output**2, axis=(1, 2, 3))) / 2
-            gradients = tape.gradient(loss, adam.variables_to_train)
+            gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
             context = tf.distribute.get_replica_context()
             if context.num_replicas_in_sync > 1:
                 gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-            adam.apply(gradients, tf.constant(1e-3))
+            adam.apply_summed(gradients, tf.constant(1e-3))
 
         for part in strategy.experimental_distribute_dataset(dataset):
             tf.function(lambda part: strategy.run(step, args=(part,)))(part)
-        return [moments[0].numpy() for moments in adam.moments]
+        return [moments[0].numpy() for moments in adam.moments()]
 
     one, two = trained("one"), trained("mirrored")
-    assert max(np.abs(m).max() for m in one) > 1e-4  # gradients weren't zero
+    assert max(np.abs(m).max() for m in one) > 1e-6  # gradients weren't zero
     for m_one, m_two in zip(one, two, strict=True):
-        np.testing.assert_allclose(m_two, m_one, atol=1e-6 * max(1.0, np.abs(m_one).max()))
+        np.testing.assert_allclose(m_two, m_one, atol=1e-6 * max(0.1, np.abs(m_one).max()))

@@ -6,31 +6,38 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfpix2pix import ablate
-from tfpix2pix.ablate import AblateConfig
+from tfpix2pix import ablate as verb
 from tfpix2pix.ablation import summary
+from tfpix2pix.ablation.run import Ablation, ablate
 from tfpix2pix.ablation.tables import TABLES, folder_name
-from tfpix2pix.config import DataConfig, ModelConfig, ObjectiveConfig
+from tfpix2pix.config import DataConfig, ModelConfig, ObjectiveConfig, RunConfig, TrainConfig
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.evaluation.result import Figure, Result, Score
+from tfpix2pix.evaluation import Evaluation
+from tfpix2pix.metrics.metric import MetricInfo, MetricRow
 
 
-def result(**values: float) -> Result:
-    """Returns an evaluation with these figures; `fcn_` ones have .9 as that of real pictures."""
-    figures = [
-        Figure(Score(key, key.upper(), "lower" if key == "l1" else "higher"), value, 0.0, 1.0, real_of(key))
+def result(**values: float) -> Evaluation:
+    """Returns an evaluation with these values; `fcn_` ones have .9 as that of real images."""
+    rows = [
+        MetricRow(MetricInfo(key, key.upper(), "lower" if key == "l1" else "higher"), value, 0.0, 1.0, real_of(key))
         for key, value in values.items()
     ]
-    return Result({"pictures": 2, "split": "val", "recogniser": "r"}, figures, [], [], {})
+    return Evaluation({"images": 2, "split": "val", "segmentation_network": "r"}, tuple(rows), (), (), {})
 
 
 def real_of(key: str) -> float | None:
     return 0.9 if key.startswith("fcn") else None
 
 
+def ablation(table="losses", *, output=Path("ablations"), seeds=2, sheet_rows=4, protocol="deterministic", **base):
+    """Returns an ablation; `base` takes the groups of a run's choices, and `steps`."""
+    run = RunConfig(steps=base.pop("steps", 0))
+    return Ablation(table, TrainConfig(run=run, **base), output, seeds, protocol=protocol, sheet_rows=sheet_rows)
+
+
 def runs_of(table: str, **options) -> dict[str, tuple]:
     """Returns what tells the runs of a table apart: generator, patch, adversarial loss, weight of L1."""
-    config = AblateConfig(table=table, **options)
+    config = ablation(table, **options)
     choices = {variant.label: config.run(variant, 3) for variant in TABLES[table].variants}
     assert {run.run.seed for run in choices.values()} == {3}
     return {
@@ -64,7 +71,7 @@ def test_other_flags_hold_for_every_row():
 
 def test_a_run_that_tables_share_has_one_folder_and_others_have_their_own():
     folders = {
-        (table, variant.label): folder_name(AblateConfig(table=table).run(variant, 0))
+        (table, variant.label): folder_name(ablation(table).run(variant, 0))
         for table in TABLES
         for variant in TABLES[table].variants
     }
@@ -82,31 +89,46 @@ def test_a_run_that_tables_share_has_one_folder_and_others_have_their_own():
         {"table": "losses", "objective": ObjectiveConfig(l1_weight=0)},
         {"table": "patch", "objective": ObjectiveConfig(adversarial="none")},
         {"output": Path(__file__)},
+        {"table": "colours"},
     ],
 )
 def test_what_makes_no_table_is_refused(options):
-    with pytest.raises(ConfigError, match="--"):
-        AblateConfig(**options)
+    with pytest.raises(ConfigError):
+        ablation(**options)
 
 
-def test_our_figures_are_means_over_seeds_beside_the_papers():
+def test_our_values_are_means_over_seeds_beside_the_papers():
     table = TABLES["generator"]
     results = {
         variant.label: [result(fcn_iou=0.25, l1=0.3), result(fcn_iou=0.35, l1=0.5)] for variant in table.variants
     }
-    header, lines = summary.cells(summary.rows_of(table, results, photo_to_labels=False))
+    header, lines = summary.cells(summary.rows_of(table, results, dataset="cityscapes"))
     assert header[-2:] == ["ours IoU ↑", "ours L1 ↓"]
     assert lines[0] == ["Encoder-decoder (L1)", "0.35", "-", "0.08", "0.300 ± 0.050", "0.400 ± 0.100"]
-    assert lines[-1] == ["real pictures", "0.80", "0.26", "0.21", "0.900", "-"]
-    text = summary.text_table(summary.rows_of(table, results, photo_to_labels=False)).splitlines()
+    assert lines[-1] == ["real images", "0.80", "0.26", "0.21", "0.900", "-"]
+    text = summary.text_table(summary.rows_of(table, results, dataset="cityscapes")).splitlines()
     assert len({len(line) for line in text}) == 1
     assert len(text) == 2 + 4 + 1
+
+
+def test_the_papers_columns_stand_beside_cityscapes_alone():
+    table = TABLES["patch"]
+    results = {variant.label: [result(fcn_iou=0.25)] for variant in table.variants}
+    rows = {name: summary.rows_of(table, results, dataset=name) for name in ("cityscapes", "facades")}
+    assert summary.cells(rows["cityscapes"])[0][1:4] == ["paper pixel acc.", "paper class acc.", "paper IoU"]
+    header, lines = summary.cells(rows["facades"])
+    assert header == ["", "ours IoU ↑"]
+    assert lines == [*([variant.label, "0.250"] for variant in table.variants), ["real images", "0.900"]]
+    page = summary.markdown(table, rows["facades"], [])
+    assert "0.66" not in page
+    assert "another data set" in page
+    assert summary.to_json(table, rows["facades"], {})["rows"][0]["paper"] is None
 
 
 def test_photo_to_labels_is_compared_with_table_6():
     table = TABLES["losses"]
     results = {variant.label: [result(seg_iou=0.1)] for variant in table.variants}
-    rows = summary.rows_of(table, results, photo_to_labels=True)
+    rows = summary.rows_of(table, results, dataset="cityscapes")
     assert [row.published for row in rows] == [
         (0.86, 0.42, 0.35),
         (None, None, None),
@@ -114,15 +136,15 @@ def test_photo_to_labels_is_compared_with_table_6():
         (None, None, None),
         (0.83, 0.36, 0.29),
     ]
-    assert "real pictures" not in summary.markdown(table, rows, [])
+    assert "real images" not in summary.markdown(table, rows, [])
 
 
-def test_the_sheet_has_a_row_a_picture_and_a_column_a_variant(tmp_path):
+def test_the_sheet_has_a_row_a_image_and_a_column_a_variant(tmp_path):
     colours = {"input": 10, "L1": 60, "target": 200}
     for name, value in colours.items():
         (tmp_path / name).mkdir()
-        for picture in ("a", "b"):
-            Image.new("L", (20, 10), value + (picture == "b")).save(tmp_path / name / f"{picture}.png")
+        for image in ("a", "b"):
+            Image.new("L", (20, 10), value + (image == "b")).save(tmp_path / name / f"{image}.png")
     columns = [(name, tmp_path / name) for name in colours]
     summary.sheet(columns, ["a", "b"], tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
@@ -145,19 +167,19 @@ def ablated(tmp_path_factory):
         for number in range(count):
             pair = rng.integers(0, 256, (32, 64, 3), dtype=np.uint8)
             Image.fromarray(pair).save(folder / "pairs" / split / f"{number}.png")
-    config = AblateConfig(
-        table="generator",
+    config = ablation(
+        "generator",
         output=folder / "out",
         steps=2,
         seeds=1,
         data=DataConfig(dataset=str(folder / "pairs"), image_size=(32, 32), direction="AtoB"),
         model=ModelConfig(base_filters=4, patch_size=16),
-        objective=ObjectiveConfig(learning_rate=0.02),  # so that two steps tell in 8-bit pictures
+        objective=ObjectiveConfig(learning_rate=0.02),  # so that two steps tell in 8-bit images
     )
     half = dataclasses.replace(TABLES["generator"], variants=TABLES["generator"].variants[1:3])
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TABLES, "generator", half)
-        ablate.ablate(config, "the command")
+        ablate(config, "the command")
         yield config
 
 
@@ -168,7 +190,7 @@ def test_every_row_is_trained_scored_and_told(ablated):
     for row, variant in zip(told["rows"], TABLES["generator"].variants, strict=True):
         run = ablated.run(variant, 0).run.workdir
         evaluation = json.loads((run / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
-        values = {figure["key"]: figure["value"] for figure in evaluation["figures"]}
+        values = {row["name"]: row["value"] for row in evaluation["metrics"]}
         assert row["seeds"][0]["l1"]["value"] == values["l1"] > 0
     errors = {row["seeds"][0]["l1"]["value"] for row in told["rows"]}
     assert len(errors) == 2  # different generators
@@ -183,30 +205,32 @@ def test_every_row_is_trained_scored_and_told(ablated):
 def test_what_is_there_is_not_done_again_and_what_changed_is(ablated, monkeypatch):
     trained, scored = [], []
     fit, evaluate = ablate_parts()
-    monkeypatch.setattr("tfpix2pix.train.fit", lambda config: trained.append(config) or fit(config))
-    monkeypatch.setattr("tfpix2pix.evaluate.evaluate", lambda config: scored.append(config) or evaluate(config))
+    monkeypatch.setattr("tfpix2pix.training.fit.fit", lambda config: trained.append(config) or fit(config))
+    monkeypatch.setattr(
+        "tfpix2pix.evaluation.evaluate", lambda *run, **options: scored.append(options) or evaluate(*run, **options)
+    )
     before = (ablated.output / "generator" / "table.json").read_bytes()
-    ablate.ablate(ablated, "the command")
+    ablate(ablated, "the command")
     assert (trained, scored) == ([], [])
     assert (ablated.output / "generator" / "table.json").read_bytes() == before
     (ablated.run(TABLES["generator"].variants[0], 0).run.workdir / "evaluation" / "evaluation.json").unlink()
-    ablate.ablate(ablated, "the command")
+    ablate(ablated, "the command")
     assert len(trained) == len(scored) == 1
     assert (ablated.output / "generator" / "table.json").read_bytes() == before
-    ablate.ablate(dataclasses.replace(ablated, protocol="paper"), "the command")
+    ablate(dataclasses.replace(ablated, protocol="paper"), "the command")
     assert len(scored) == 3
-    assert {config.protocol for config in scored[1:]} == {"paper"}
+    assert {options["protocol"] for options in scored[1:]} == {"paper"}
 
 
 def ablate_parts():
-    from tfpix2pix.evaluate import evaluate
-    from tfpix2pix.train import fit
+    from tfpix2pix.evaluation import evaluate
+    from tfpix2pix.training.fit import fit
 
     return fit, evaluate
 
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
-    assert ablate.main(["--dataset=nowhere"]) == 2
+    assert verb.main(["--dataset=nowhere"]) == 2
     assert "nowhere" in capsys.readouterr().err
-    assert ablate.main([f"--dataset={tmp_path}", f"--output={tmp_path / 'out'}", "--steps=1"]) == 2
+    assert verb.main([f"--dataset={tmp_path}", f"--output={tmp_path / 'out'}", "--steps=1"]) == 2
     assert str(tmp_path) in capsys.readouterr().err

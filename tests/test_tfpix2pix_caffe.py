@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.metrics import caffe, fcn8s
-from tfpix2pix.metrics.recogniser import load_recogniser
+from tfpix2pix.metrics.recognition import caffe, fcn8s
+from tfpix2pix.metrics.recognition.load import load_segmentation_network
 
 WIDTHS, OUTPUTS = (2, 3, 3, 4, 4, 5), 3
 
@@ -234,18 +234,18 @@ def test_parameter_count():
 
 
 def test_photos_are_prepared_as_in_the_papers_code(blobs, weights_file, rng):
-    recognise = fcn8s.load_fcn8s(weights_file, size=(32, 48))
-    assert recognise.classes[0] == "road"
-    assert len(recognise.classes) == 19
+    segment = fcn8s.load_fcn8s(weights_file, size=(32, 48))
+    assert segment.classes[0] == "road"
+    assert len(segment.classes) == 19
     photos = rng.integers(0, 256, (2, 32, 48, 3), dtype=np.uint8)
-    found = recognise(photos)
+    found = segment(photos)
     for photo, classes in zip(photos, found, strict=True):
         blue_green_red = photo[..., ::-1] - np.array([72.78044, 83.21195, 73.45286])
         expected = forward(blobs, blue_green_red.transpose(2, 0, 1)).argmax(0)
         assert len(np.unique(expected)) > 1
         assert (classes == expected).mean() > 0.995  # float32 may turn a near tie
     # Half of the size: photos are enlarged, and classes taken back by the nearest pixel.
-    small = recognise(photos[:1, ::2, ::2])
+    small = segment(photos[:1, ::2, ::2])
     assert small.shape == (1, 16, 24)
 
 
@@ -261,6 +261,6 @@ def test_files_of_other_networks_are_refused(blobs, tmp_path):
         with pytest.raises(caffe.CaffeError, match=said):
             fcn8s.load_fcn8s(path, (32, 48))
     with pytest.raises(ConfigError, match="fc7"):
-        load_recogniser(path)
+        load_segmentation_network(path)
     with pytest.raises(ConfigError, match="can't be read"):
-        load_recogniser(tmp_path / "none.caffemodel")
+        load_segmentation_network(tmp_path / "none.caffemodel")

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from tests import small
 from tfpix2pix.config import ObjectiveConfig
+from tfpix2pix.errors import CheckpointError
 from tfpix2pix.training import checkpoint
-from tfpix2pix.training.checkpoint import CheckpointError, NonFiniteError
+from tfpix2pix.training.checkpoint import NonFiniteError
 
 
 def variables(value=0.0):
@@ -20,12 +21,11 @@ def variables(value=0.0):
 
 
 def test_round_trip_of_a_whole_state(tmp_path):
-    objective = ObjectiveConfig()
-    state = small.make_state(objective, average=True, scale_loss=True)
-    small.trainer_for(state, objective)(iter(small.batches(2)), 0, 2)
-    saved = small.values(state)
-    checkpoint.save(tmp_path, state.named_variables(), 2)
-    fresh = small.make_state(objective, average=True, scale_loss=True)
+    model = small.make_model(ObjectiveConfig(ema=0.9), dtype="mixed_float16")
+    small.steps_of(model)(iter(small.batches(2)), 0, 2)
+    saved = small.values(model)
+    checkpoint.save(tmp_path, model.named_variables(), 2)
+    fresh = small.make_model(ObjectiveConfig(ema=0.9), dtype="mixed_float16")
     assert checkpoint.restore(tmp_path, fresh.named_variables()) == (2, [])
     restored = small.values(fresh)
     assert set(saved) == set(restored)
@@ -35,10 +35,36 @@ def test_round_trip_of_a_whole_state(tmp_path):
 
 
 def test_every_variable_of_the_state_is_in_the_checkpoint():
-    state = small.make_state(ObjectiveConfig(), norm="batch", average=True, scale_loss=True)
-    count = sum(len(m.weights) for m in (state.generator, state.discriminator, state.average))
-    trained = len(state.generator.trainable_weights) + len(state.discriminator.trainable_weights)
-    assert len(state.named_variables()) == count + 2 * trained + 2 + 2  # moments, two counters, loss scale
+    model = small.make_model(ObjectiveConfig(ema=0.9), norm="batch", dtype="mixed_float16")
+    count = sum(len(m.weights) for m in (model.generator, model.discriminator, model.ema_generator))
+    trained = len(model.generator.trainable_weights) + len(model.discriminator.trainable_weights)
+    # Moments, two counters and two learning rates, the loss scale.
+    assert len(model.named_variables()) == count + 2 * trained + 4 + 2
+
+
+def test_a_checkpoint_of_version_0_2_is_restored(tmp_path):
+    model = small.make_model(ObjectiveConfig())
+    small.steps_of(model)(iter(small.batches(2)), 0, 2)
+    rates = ("generator_optimizer/learning_rate", "discriminator_optimizer/learning_rate")
+    older = {name: variable for name, variable in model.named_variables().items() if name not in rates}
+    assert len(older) == len(model.named_variables()) - 2
+    assert "generator_optimizer/down1_conv/kernel:0/m" in older
+    checkpoint.save(tmp_path, older, 2)
+    fresh = small.make_model(ObjectiveConfig())
+    assert checkpoint.restore(tmp_path, fresh.named_variables()) == (2, [])
+    for name, value in small.values(model).items():
+        np.testing.assert_array_equal(small.values(fresh)[name], value, err_msg=name)
+
+
+def test_a_save_after_corrupt_newer_ones_is_kept(tmp_path):
+    for step in (10, 20, 30):
+        checkpoint.save(tmp_path, variables(float(step)), step)
+    for step in (20, 30):
+        (tmp_path / f"step_{step:08d}.npz").write_bytes(b"")
+    target = variables()
+    assert checkpoint.restore(tmp_path, target)[0] == 10
+    checkpoint.save(tmp_path, target, 15)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step_00000010.npz", "step_00000015.npz"]
 
 
 def test_nothing_saved_means_step_zero(tmp_path):

@@ -72,8 +72,9 @@ def test_a_config_of_version_0_1_is_read():
         del data[new]
         data[old] = {"leave_out": "bad.txt", "mirror": False, "hole": "random"}[old]
     del data["value_range"]
+    values["run"]["recompute"] = True
     expected = DataConfig(exclude=Path("bad.txt"), flip=False, mask="random")
-    assert TrainConfig.from_json(json.dumps(values)).data == expected
+    assert TrainConfig.from_json(json.dumps(values)) == TrainConfig(expected)
 
 
 def test_json_holds_every_value():
@@ -111,7 +112,7 @@ def test_a_broken_config_is_refused(text):
 def test_a_config_of_other_types_is_refused(group, name, value):
     values = json.loads(TrainConfig().to_json())
     values[group][name] = value
-    with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')} can't be"):
+    with pytest.raises(ConfigError, match=f"`{name}`"):
         TrainConfig.from_json(json.dumps(values))
 
 
@@ -130,18 +131,18 @@ def test_a_whole_number_will_do_where_a_fraction_may_stand():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: DataConfig(batch_size=0), "--batch-size must be a number from 1 up, not 0"),
-        (lambda: DataConfig(direction="AtoC"), "--direction must be one of AtoB, BtoA, not 'AtoC'"),
-        (lambda: DataConfig(image_size=(256, 2)), "--image-size must be at least 4, not 256x2"),
-        (lambda: DataConfig(value_range="3:1"), "--value-range: a value range is LOW:HIGH"),
-        (lambda: DataConfig(jitter=400), "--jitter must be a number from 0 to 256, not 400"),
-        (lambda: ModelConfig(patch_size=34), "--patch-size must be one of 1, 16, 70, 286, not 34"),
-        (lambda: ModelConfig(dropout=1.0), "--dropout"),
+        (lambda: DataConfig(batch_size=0), "`batch_size` must be a number from 1 up, not 0"),
+        (lambda: DataConfig(direction="AtoC"), "`direction` must be one of AtoB, BtoA, not 'AtoC'"),
+        (lambda: DataConfig(image_size=(256, 2)), "`image_size` must be at least 4, not 256x2"),
+        (lambda: DataConfig(value_range="3:1"), "`value_range`: a value range is LOW:HIGH"),
+        (lambda: DataConfig(jitter=400), "`jitter` must be a number from 0 to 256, not 400"),
+        (lambda: ModelConfig(patch_size=34), "`patch_size` must be one of 1, 16, 70, 286, not 34"),
+        (lambda: ModelConfig(dropout=1.0), "`dropout`"),
         (lambda: ObjectiveConfig(adversarial="none", l1_weight=0), "nothing to learn from"),
-        (lambda: ObjectiveConfig(learning_rate=float("nan")), "--learning-rate"),
+        (lambda: ObjectiveConfig(learning_rate=float("nan")), "`learning_rate`"),
         (lambda: ObjectiveConfig(gan_loss="wgan"), "vanilla, lsgan, hinge"),
-        (lambda: RunConfig(steps=-1), "--steps"),
-        (lambda: RunConfig(seed=2**31), "--seed"),
+        (lambda: RunConfig(steps=-1), "`steps`"),
+        (lambda: RunConfig(seed=2**31), "`seed`"),
     ],
 )
 def test_bad_values_say_what_was_expected_and_what_came(make, message):
@@ -192,16 +193,33 @@ def test_a_run_may_resume_elsewhere_and_longer_but_not_differently():
     longer = dataclasses.replace(old, run=dataclasses.replace(old.run, steps=999, workdir=Path("elsewhere")))
     assert differences(old, longer) == []
     other = dataclasses.replace(old, model=ModelConfig(base_filters=16))
-    assert differences(old, other) == ["--base-filters: 64 there, 16 now"]
+    assert differences(old, other) == ["`base_filters`: 64 there, 16 now"]
 
 
 def test_with_a_falling_rate_the_length_is_part_of_the_run():
     old = TrainConfig(objective=ObjectiveConfig(lr_decay="linear"))
     longer = dataclasses.replace(old, run=dataclasses.replace(old.run, steps=999))
-    assert differences(old, longer) == ["--steps: 0 there, 999 now"]
+    (line,) = differences(old, longer)
+    assert "`steps`: 0 there, 999 now" in line
+    assert "`init_from`" in line
 
 
 def test_every_recipe_names_a_known_data_set():
     import pipelines
 
     assert set(recipes.RECIPES) == set(pipelines.available())
+
+
+def test_choices_are_replaced_whatever_group_they_are_of():
+    config = TrainConfig().replace(base_filters=16, image_size=128, workdir="runs/x", losses=["l2=3"][:0])
+    assert config == TrainConfig(
+        DataConfig(image_size=(128, 128)), ModelConfig(base_filters=16), run=RunConfig(workdir=Path("runs/x"))
+    )
+    with pytest.raises(ConfigError, match="base_filters"):
+        TrainConfig().replace(base_filter=16)
+
+
+@pytest.mark.parametrize("name", ["generator", "discriminator"])
+def test_an_unknown_network_is_answered_with_the_known_ones(name):
+    with pytest.raises(ConfigError, match="unet" if name == "generator" else "patchgan"):
+        ModelConfig(**{name: "resnet"})

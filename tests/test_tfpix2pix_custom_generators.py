@@ -130,7 +130,6 @@ def test_noise_inside_a_model(rng):
     assert np.abs(first - model(image)).max() > 1e-3
 
 
-@pytest.mark.xfail(reason="models.dropout does not look into models inside a model yet", strict=False)
 def test_noise_inside_a_model_is_that_of_its_seed(rng):
     model = KerasModel(filled(generators.nested), noise=True)
     image = rng.uniform(-1, 1, (1, *generators.SHAPE)).astype(np.float32)

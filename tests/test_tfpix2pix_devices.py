@@ -4,6 +4,7 @@ import types
 import pytest
 import tensorflow as tf
 
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.training import devices
 
 
@@ -67,3 +68,29 @@ def test_the_drivers_word_on_a_gpu(monkeypatch, tmp_path):
     assert devices._nvidia_gpu() == "NVIDIA GPU"
     monkeypatch.setattr(devices.Path, "exists", lambda self: False)
     assert devices._nvidia_gpu() is None
+
+
+@pytest.mark.parametrize(
+    ("choice", "gpus", "batch_size", "count"),
+    [
+        ("auto", 0, 1, 1),
+        ("auto", 1, 1, 1),
+        ("auto", 2, 1, 1),
+        ("auto", 4, 6, 3),
+        ("auto", 8, 16, 8),
+        ("one", 4, 8, 1),
+        ("mirrored", 4, 1, 4),
+    ],
+)
+def test_auto_takes_as_many_gpus_as_divide_the_batch(choice, gpus, batch_size, count, caplog):
+    caplog.set_level("INFO")
+    assert devices._count(choice, gpus, gpus or 2, batch_size) == count
+    assert bool(caplog.records) == (choice == "auto" and count < gpus)
+    if caplog.records:
+        assert f"{count} of {gpus} GPUs" in caplog.text
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    with pytest.raises(ConfigError, match="`batch_size`"):
+        devices.make_strategy("mirrored", 3)
+    assert devices.make_strategy("mirrored", 4) is devices.make_strategy("mirrored", 2)

@@ -3,7 +3,6 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -14,14 +13,15 @@ from PIL import Image
 
 from pipelines.spec import RGB
 from tests.evaluated_runs import PALETTE, VAL, make_pairs, network, read, verb
-from tfpix2pix import evaluate
-from tfpix2pix.config import DataConfig, TrainConfig
+from tests.verbs import evaluate
+from tfpix2pix.config import DataConfig
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.evaluate import EvaluateConfig
-from tfpix2pix.evaluation import collect, files, remarks
-from tfpix2pix.evaluation.result import Result
-from tfpix2pix.metrics import bootstrap, features, frechet, histograms, pixel, recogniser, segmentation
-from tfpix2pix.study import pictures as study
+from tfpix2pix.evaluation import Evaluation, collect, files, notes
+from tfpix2pix.metrics import bootstrap, features, fid, kid, lab, registry, segmentation
+from tfpix2pix.metrics.metric import Samples
+from tfpix2pix.metrics.recognition import load
+from tfpix2pix.metrics.recognition.network import SegmentationNetwork
+from tfpix2pix.study import images as study
 from tfpix2pix.train import main as train
 from tfpix2pix.training.run_directory import RunDirectory
 
@@ -50,7 +50,7 @@ def truth_teller(tmp_path_factory):
             red = tf.cast(photos[..., 0], tf.int32)
             return {"classes": tf.cast(red > 85, tf.uint8) + tf.cast(red > 175, tf.uint8)}
 
-    folder, module = tmp_path_factory.mktemp("recogniser") / "teller", Teller()
+    folder, module = tmp_path_factory.mktemp("segmentation") / "teller", Teller()
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
     return folder
 
@@ -63,7 +63,12 @@ def evaluated(run, truth_teller, tmp_path_factory):
     output = tmp_path_factory.mktemp("evaluations") / "labels_to_photo"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(features, "feature_network", lambda name, graph: network())
-        flags = [f"--model={run}", f"--recogniser={truth_teller}", f"--output={output}", "--features=vgg16_hed_conv5"]
+        flags = [
+            f"--model={run}",
+            f"--segmentation-network={truth_teller}",
+            f"--output={output}",
+            "--features=vgg16_hed_conv5",
+        ]
         assert verb(*flags) == 0
     return output
 
@@ -72,22 +77,25 @@ def test_everything_is_written_and_reads_back(evaluated, run, pairs):
     written = {path.name for path in evaluated.iterdir()}
     plots = {"colours.png", "confusion.png", "failures.png", "worst.png"}
     assert written == {"index.html", "evaluation.json", "input", "output", "target", *plots}
-    result = Result.read(evaluated / "evaluation.json")
-    assert result.names == [str(number) for number in range(VAL)]
+    result = Evaluation.read(evaluated / "evaluation.json")
+    assert result.names == tuple(str(number) for number in range(VAL))
     about = result.about
     assert (about["dataset"], about["split"], about["direction"]) == (str(pairs), "val", "AtoB")
-    assert (about["image_size"], about["pictures"], about["noise_seed"]) == ([32, 32], VAL, None)
-    assert (about["objective"], about["recogniser"], about["features"]) == ("L1+cGAN", "teller", "stand_in")
-    assert about["command"].startswith(f"python -m tfpix2pix.evaluate --model={run} --output={evaluated} --recog")
-    keys = "l1 psnr ssim ms_ssim fid kid lab_l lab_a lab_b fcn_pixel_accuracy fcn_class_accuracy fcn_iou"
-    assert [figure.score.key for figure in result.figures] == keys.split()
-    scores = "l1 psnr ssim ms_ssim pixel_accuracy flat_share edge_density novelty"
-    assert [score.key for score in result.scores] == scores.split()
-    assert all(figure.low <= figure.value <= figure.high for figure in result.figures if figure.score.key != "kid")
-    assert "9 pictures" in result.figure("fid").score.note
+    assert (about["image_size"], about["images"], about["noise_seed"]) == ([32, 32], VAL, None)
+    assert (about["objective"], about["segmentation_network"], about["features"]) == ("L1+cGAN", "teller", "stand_in")
+    assert about["command"].startswith("python -m tfpix2pix.evaluate --features=none")
+    assert f"--model={run}" in about["command"]
+    keys = "l1 bias psnr ssim ms_ssim frechet kernel lab_l lab_a lab_b fcn_pixel_accuracy fcn_class_accuracy fcn_iou"
+    assert [row.metric.name for row in result.rows] == keys.split()
+    names = "l1 bias psnr ssim ms_ssim pixel_accuracy flat_share edge_density novelty"
+    assert [info.name for info in result.image_metrics] == names.split()
+    assert all(row.low <= row.value <= row.high for row in result.rows if row.metric.name != "kernel")
+    assert "9 images" in result.metrics["frechet"].metric.note
+    assert "FID" not in result.metrics["frechet"].metric.label
+    assert result.metrics["bias"].metric.better == "zero"
 
 
-def test_the_pictures_are_those_of_the_run_and_the_files(evaluated, run, pairs):
+def test_the_images_are_those_of_the_run_and_the_files(evaluated, run, pairs):
     labels_of = {side: read(evaluated, side) for side in ("input", "output", "target")}
     for number in range(VAL):
         for side, folder in (("input", "A"), ("target", "B")):
@@ -100,115 +108,114 @@ def test_the_pictures_are_those_of_the_run_and_the_files(evaluated, run, pairs):
     assert np.abs(labels_of["output"] - (outputs + 1) * 127.5).max() < 0.51
 
 
-def test_the_figures_are_those_of_the_pictures(evaluated):
-    result = Result.read(evaluated / "evaluation.json")
+def test_the_values_are_those_of_the_images(evaluated):
+    result = Evaluation.read(evaluated / "evaluation.json")
     output, target = read(evaluated, "output"), read(evaluated, "target")
-    for key in ("l1", "psnr", "ssim", "ms_ssim"):
-        values = getattr(pixel, key)(output, target)
+    for key in ("l1", "bias", "psnr", "ssim", "ms_ssim"):
+        values = registry.load(key).function(output, target)
         np.testing.assert_allclose(result.values[key], values, rtol=1e-6)
-        figure = result.figure(key)
-        assert figure.value == pytest.approx(values.mean())
-        assert (figure.low, figure.high) == pytest.approx(bootstrap.interval(values, resamples=50))
-    sets = []
-    for pictures in (output, target):
-        sets.append(frechet.FeatureStatistics("stand_in", 6))
-        sets[-1].add(network()(pictures))
-    assert result.figure("fid").value == pytest.approx(frechet.frechet_distance(*sets), rel=1e-6)
-    assert result.figure("kid").value == pytest.approx(frechet.kernel_distance(*sets).mean, rel=1e-6)
+        row = result.metrics[key]
+        assert row.value == pytest.approx(values.mean())
+        assert (row.low, row.high) == pytest.approx(bootstrap.interval(values, resamples=50))
+    sets = [network()(images) for images in (output, target)]
+    assert result.metrics["frechet"].value == pytest.approx(fid.frechet_distance(*sets), rel=1e-6)
+    assert result.metrics["kernel"].value == pytest.approx(kid.kernel_distance(*sets), rel=1e-6)
     # The interval of the intersection of L, of histograms that are drawn and added one by one.
-    counts = [[histograms.lab_histograms(p[None]) for p in pictures] for pictures in (output, target)]
+    counts = [[lab.lab_histograms(one[None]) for one in images] for images in (output, target)]
     single = np.stack([[one.counts[0] for one in many] for many in counts], axis=1)
 
     def overlap(drawn):
         shares = drawn.sum(axis=1) / drawn.sum(axis=(1, 3))[..., None]
         return shares.min(axis=1).sum(axis=1)
 
-    figure = result.figure("lab_l")
-    assert figure.value == pytest.approx(overlap(single[None])[0])
-    assert (figure.low, figure.high) == pytest.approx(bootstrap.interval(single, overlap, resamples=50))
+    row = result.metrics["lab_l"]
+    assert row.value == pytest.approx(overlap(single[None])[0])
+    assert (row.low, row.high) == pytest.approx(bootstrap.interval(single, overlap, resamples=50))
 
 
-def test_the_recogniser_that_knows_the_truth_scores_1_on_real_photos(evaluated):
-    result = Result.read(evaluated / "evaluation.json")
+def test_a_segmentation_network_that_knows_the_truth_has_1_on_real_photos(evaluated):
+    result = Evaluation.read(evaluated / "evaluation.json")
     output, given = read(evaluated, "output"), read(evaluated, "input")
     truth = np.argmax((given[..., None, :] == np.array(PALETTE)).all(-1), -1)
     seen = (output[..., 0] > 85) + (output[..., 0] > 175).astype(int)
     matrices = segmentation.confusion(truth, seen, 3)
-    expected = segmentation.scores(matrices.sum(axis=0))
+    expected = segmentation.class_metrics(matrices.sum(axis=0))
     assert expected.pixel_accuracy < 0.9
     for key in ("pixel_accuracy", "class_accuracy", "iou"):
-        figure = result.figure(f"fcn_{key}")
-        assert figure.real == 1.0
-        assert figure.value == pytest.approx(getattr(expected, key))
+        row = result.metrics[f"fcn_{key}"]
+        assert row.real == 1.0
+        assert row.value == pytest.approx(getattr(expected, key))
         low, high = bootstrap.interval(
             matrices,
-            lambda drawn, key=key: np.array([getattr(segmentation.scores(m), key) for m in drawn.sum(axis=1)]),
+            lambda drawn, key=key: np.array([getattr(segmentation.class_metrics(m), key) for m in drawn.sum(axis=1)]),
             resamples=50,
         )
-        assert (figure.low, figure.high) == pytest.approx((low, high))
+        assert (row.low, row.high) == pytest.approx((low, high))
     np.testing.assert_allclose(result.values["pixel_accuracy"], (truth == seen).mean(axis=(1, 2)))
-    assert result.confusion["matrix"] == matrices.sum(axis=0).tolist()
-    assert any("doesn't say which classes it knows" in remark for remark in result.remarks)
+    assert result.details["confusion"]["matrix"] == matrices.sum(axis=0).tolist()
+    assert any("doesn't say which classes it knows" in note for note in result.notes)
 
 
-def test_the_terminal_has_table_remarks_and_next_step(run, truth_teller, tmp_path, capsys):
-    assert verb(f"--model={run}", f"--recogniser={truth_teller}", f"--output={tmp_path / 'o'}", "--pictures=4") == 0
+def test_the_terminal_has_the_table_and_where_all_lies(run, truth_teller, tmp_path, capsys):
+    assert (
+        verb(f"--model={run}", f"--segmentation-network={truth_teller}", f"--output={tmp_path / 'o'}", "--images=4")
+        == 0
+    )
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[0].split() == ["value", "95", "%", "interval", "ground", "truth"]
     row = next(line for line in lines if line.startswith("FCN IoU"))
     assert row.endswith("1.0000")
     assert "↑" in row
     assert next(line for line in lines if line.startswith("PSNR, dB")).endswith("-")
-    assert lines[-2] == f"Page: {tmp_path / 'o' / 'index.html'}  Figures: {tmp_path / 'o' / 'evaluation.json'}"
-    assert lines[-1].startswith("Next: python -m tfpix2pix.")
-    assert Result.read(tmp_path / "o" / "evaluation.json").names == ["0", "2", "5", "8"]
+    assert str(tmp_path / "o" / "index.html") in lines[-1]
+    assert str(tmp_path / "o" / "evaluation.json") in lines[-1]
+    assert Evaluation.read(tmp_path / "o" / "evaluation.json").names == ("0", "2", "5", "8")
 
 
-def test_the_papers_protocol_and_the_command_that_trains_a_recogniser(run, evaluated, pairs, tmp_path):
+def test_the_papers_protocol_and_how_to_train_a_segmentation_network(run, evaluated, pairs, tmp_path):
     assert verb(f"--model={run}", f"--output={tmp_path / 'o'}", "--protocol=paper", f"--compare={evaluated}") == 0
-    result = Result.read(tmp_path / "o" / "evaluation.json")
+    result = Evaluation.read(tmp_path / "o" / "evaluation.json")
     assert np.abs(read(tmp_path / "o", "output").astype(int) - read(evaluated, "output")).mean() > 1
     assert (result.about["protocol"], result.about["noise_seed"]) == ("paper", 0)
-    assert "Beware: the protocol is paper here and deterministic there." in result.remarks
-    assert result.figure("fcn_iou") is None
-    command = f"python -m tfpix2pix.metrics.recogniser --dataset={pairs} --image-size=32 --output=recognisers/"
-    assert any(command in remark for remark in result.remarks)
+    assert "Beware: the protocol is paper here and deterministic there." in result.notes
+    assert "fcn_iou" not in result.metrics
+    assert any("python -m tfpix2pix.segmentation" in note for note in result.notes)
 
 
 def test_a_study_can_be_built_of_it(evaluated):
-    real, fake = (study.find(evaluated / side, "--real") for side in ("target", "output"))
+    real, fake = (study.find(evaluated / side) for side in ("target", "output"))
     assert len(study.match(list(real), list(fake), paired=True, seed=0).pairs) == VAL
 
 
-def test_differences_of_infinite_and_of_other_scores_are_told_apart(evaluated):
-    result = Result.read(evaluated / "evaluation.json")
+def test_differences_of_infinite_and_of_other_values_are_told_apart(evaluated):
+    result = Evaluation.read(evaluated / "evaluation.json")
     psnr = {**result.values, "psnr": np.full(VAL, np.inf)}
     other = dataclasses.replace(result, values=psnr, about=result.about | {"protocol": "paper"})
-    fid = result.figure("fid")
-    renamed = dataclasses.replace(fid, score=dataclasses.replace(fid.score, note="1 picture"))
-    other = dataclasses.replace(other, figures=[renamed if f == fid else f for f in result.figures])
-    said = remarks.compare(result, other, 50)
+    frechet = result.metrics["frechet"]
+    renamed = dataclasses.replace(frechet, metric=dataclasses.replace(frechet.metric, note="1 image"))
+    other = dataclasses.replace(other, rows=tuple(renamed if row == frechet else row for row in result.rows))
+    said = notes.compare(result, other, 50)
     assert "Beware: the protocol is deterministic here and paper there." in said
     assert next(line for line in said if line.startswith("PSNR")).endswith("there.")
-    assert next(line for line in said if line.startswith("FID")).endswith("here, 1 picture there.")
+    assert next(line for line in said if line.startswith("Fréchet")).endswith("here, 1 image there.")
     assert next(line for line in said if line.startswith("SSIM")).endswith(
-        "0 lies inside, so these pictures don't tell the two apart."
+        "0 lies inside, so these images don't tell the two apart."
     )
 
 
-def test_a_recogniser_of_other_classes_is_refused(run, pairs, tmp_path, monkeypatch, capsys):
+def test_a_segmentation_network_of_other_classes_is_refused(run, pairs, tmp_path, monkeypatch, capsys):
     for known, said in (
         ({"palette": ((9, 9, 9), (0, 0, 255), (255, 0, 0)), "classes": ("x", "y", "z")}, "tells 3 classes (x, y, z)"),
         ({"classes": ("road", "sky")}, "tells 2 classes (road, sky)"),
     ):
-        wrong = recogniser.Recogniser("wrong", len, **known)
-        monkeypatch.setattr(recogniser, "load_recogniser", lambda path, wrong=wrong: wrong)
-        assert verb(f"--model={run}", f"--output={tmp_path / 'o'}", "--recogniser=x") == 2
+        wrong = SegmentationNetwork("wrong", len, **known)
+        monkeypatch.setattr(load, "load_segmentation_network", lambda path, wrong=wrong: wrong)
+        assert verb(f"--model={run}", f"--output={tmp_path / 'o'}", "--segmentation-network=x") == 2
         error = capsys.readouterr().err
         assert said in error
         assert "has 3 classes (#000000, #0000ff, #ff0000)" in error
-    assert verb(f"--model={run}", f"--output={tmp_path / 'o'}", "--recogniser=x", "--direction=BtoA") == 2
-    assert "scored without" in capsys.readouterr().err
+    assert verb(f"--model={run}", f"--output={tmp_path / 'o'}", "--segmentation-network=x", "--direction=BtoA") == 2
+    assert "compared without" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
 
 
@@ -221,8 +228,8 @@ def test_nothing_is_written_over_unless_asked(evaluated, run, tmp_path, capsys):
     (output / "settings.json").write_text("mine")
     (output / "output" / "mine.png").write_text("mine")
     assert verb(f"--model={run}", f"--output={output}") == 2
-    assert "--overwrite replaces it" in capsys.readouterr().err
-    assert verb(f"--model={run}", f"--output={output}", "--overwrite", "--pictures=2") == 0
+    assert "holds an evaluation" in capsys.readouterr().err
+    assert verb(f"--model={run}", f"--output={output}", "--overwrite", "--images=2") == 0
     assert (output / "settings.json").read_text() == "mine"
     assert sorted(path.name for path in (output / "output").iterdir()) == ["0.png", "8.png", "mine.png"]
     assert not (output / "confusion.png").exists()
@@ -238,10 +245,11 @@ def test_files_outside_are_safe_from_names_in_a_file(evaluated, tmp_path):
     shutil.copytree(evaluated, output)
     (tmp_path / "precious.png").write_text("mine")
     content = json.loads((output / "evaluation.json").read_text())
-    content["images"][0]["name"] = "../../precious"
+    content["per_image"][0]["name"] = "../../precious"
     (output / "evaluation.json").write_text(json.dumps(content))
-    found = collect.Collected(*(read(evaluated, side) for side in files.SIDES))
-    files.write(output, Result.read(evaluated / "evaluation.json"), found, {})
+    inputs, outputs, targets = (read(evaluated, side) for side in files.SIDES)
+    result = Evaluation.read(evaluated / "evaluation.json")
+    dataclasses.replace(result, samples=Samples(outputs, targets, inputs)).write(output, overwrite=True)
     assert (tmp_path / "precious.png").read_text() == "mine"
 
 
@@ -260,10 +268,10 @@ def test_pairs_of_one_name_get_files_of_their_own(tmp_path, write_picture):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--model=nowhere"], "--model=nowhere does not exist"),
+        (["--model=nowhere"], "nowhere does not exist"),
         (["--split=test"], "has no split 'test'. It has: train, val"),
-        (["--compare=nowhere"], "--compare=nowhere can't be read"),
-        (["--recogniser=nowhere"], "is no recogniser"),
+        (["--compare=nowhere"], "nowhere, can't be read"),
+        (["--segmentation-network=nowhere"], "is no segmentation network"),
         (["--dataset=nowhere"], "no data set and no folder"),
         (["--task=colorization"], "don't fit: the input is image of 3 channels for the model, lightness of 1"),
     ],
@@ -285,7 +293,7 @@ def test_bad_files_are_named(run, pairs, tmp_path, capsys):
 
 @pytest.mark.parametrize(("raised", "status"), [(KeyboardInterrupt(), 130), (OSError("disk full"), 1)])
 def test_exit_statuses(run, tmp_path, monkeypatch, capsys, raised, status):
-    def fail(_):
+    def fail(*_, **__):
         raise raised
 
     monkeypatch.setattr(evaluate, "evaluate", fail)
@@ -296,13 +304,13 @@ def test_exit_statuses(run, tmp_path, monkeypatch, capsys, raised, status):
 def test_an_unfinished_run_is_told(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / "generator.keras").rename(tmp_path / "run" / "generator_best.keras")
-    assert verb(f"--model={tmp_path / 'run'}", f"--output={tmp_path / 'o'}", "--pictures=1") == 0
-    assert "isn't finished" in Result.read(tmp_path / "o" / "evaluation.json").remarks[0]
+    assert verb(f"--model={tmp_path / 'run'}", f"--output={tmp_path / 'o'}", "--images=1") == 0
+    assert "isn't finished" in Evaluation.read(tmp_path / "o" / "evaluation.json").notes[0]
 
 
 def test_an_export_knows_what_it_was_trained_on(run, evaluated, tmp_path):
     pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not installed (extra `serving`)")
-    from tfpix2pix import export
+    from tests.verbs import export
 
     exported = tmp_path / "saved_models" / "little"
     assert export.main([f"--run={run}", f"--output={exported}", "--formats", "saved_model", "--samples=1"]) == 0
@@ -310,9 +318,9 @@ def test_an_export_knows_what_it_was_trained_on(run, evaluated, tmp_path):
     assert collect.trained_config(run / "generator.keras") == RunDirectory(run).read_config()
     assert collect.trained_config(exported / "model_float32.tflite") == RunDirectory(run).read_config()
     assert verb(f"--model={exported}", f"--output={tmp_path / 'o'}") == 0
-    result = Result.read(tmp_path / "o" / "evaluation.json")
+    result = Evaluation.read(tmp_path / "o" / "evaluation.json")
     assert result.about["objective"] == "L1+cGAN"
-    expected = Result.read(evaluated / "evaluation.json").values["l1"]
+    expected = Evaluation.read(evaluated / "evaluation.json").values["l1"]
     np.testing.assert_allclose(result.values["l1"], expected, atol=1e-4)
     (exported / "config.json").write_text("{}")
     with pytest.raises(ConfigError, match=r"config\.json can't be read"):
@@ -321,28 +329,14 @@ def test_an_export_knows_what_it_was_trained_on(run, evaluated, tmp_path):
     assert collect.trained_config(exported) is None
 
 
-def test_flags_of_a_run_and_of_another_data_set(pairs):
-    config = EvaluateConfig(Path("m"), Path("o"))
-    base = TrainConfig(data=DataConfig("facades", Path("d"), exclude=Path("l"), image_size=(64, 32)))
-    assert config.data(base) == base.data
-    other = dataclasses.replace(config, dataset=str(pairs), direction="AtoB", image_size=(32, 32)).data(base)
-    assert (other.dataset, other.data_dir, other.exclude, other.direction) == (str(pairs), None, None, "AtoB")
-    assert dataclasses.replace(config, dataset="synthetic").data(None).image_size == (128, 128)
-    changed = dataclasses.replace(config, image_size=(64, 32), overwrite=True)
-    assert changed.command() == "python -m tfpix2pix.evaluate --model=m --output=o --image-size=64x32 --overwrite"
-    for wrong in ({"pictures": -1}, {"noise_seed": 2**31}, {"features": "inception2015"}, {"inception_graph": "x"}):
-        with pytest.raises(ConfigError, match=r"at least 0|go together"):
-            dataclasses.replace(config, **wrong)
-    with pytest.raises(ConfigError, match="one way only"):
-        dataclasses.replace(config, dataset=str(pairs), task="colorization", direction="BtoA").data(None)
-
-
 def test_help_and_wrong_flags_need_no_tensorflow(tmp_path):
     (tmp_path / "index.html").write_text("mine")
     for arguments, status, said in (
-        (["--help"], 0, "--recogniser"),
+        (["--help"], 0, "--segmentation-network"),
         ([f"--output={tmp_path}", "--model=x"], 2, "would write to"),
-        (["--output=x", "--model=x", "--resamples=0"], 2, "--resamples at least 1"),
+        (["--output=x", "--model=x", "--resamples=0"], 2, "resamples"),
+        (["--output=x", "--model=x", "--metrics", "l1", "l2"], 2, "ms_ssim"),
+        (["--output=x", "--outputs=x"], 2, "--targets"),
     ):
         command = [sys.executable, "-X", "importtime", "-m", "tfpix2pix.evaluate", *arguments]
         result = subprocess.run(command, capture_output=True, text=True, check=False)

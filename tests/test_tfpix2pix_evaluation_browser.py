@@ -16,11 +16,12 @@ from tests.evaluation import (
     VALUES,
     WORST_L1,
     evaluation,
+    images,
     page_writer,
-    pictures,
     png,
 )
 from tfpix2pix.evaluation.page import Plot
+from tfpix2pix.metrics.metric import MetricInfo, MetricRow
 
 
 @pytest.fixture
@@ -89,14 +90,25 @@ def test_sorting_by_each_score_both_ways(browser, written):
     assert names(browser) == WORST_L1
     for score in (PSNR, L1, EDGES):
         for worst in (True, False):
-            choose(browser, "sort", score.key)
+            choose(browser, "sort", score.name)
             choose(browser, "order", "worst" if worst else "best")
-            assert names(browser) == expected(score.key, score.better, worst)
-            chosen = "Array.from(document.querySelectorAll('.scores .chosen dt'), (term) => term.textContent)"
+            assert names(browser) == expected(score.name, score.better, worst)
+            chosen = "Array.from(document.querySelectorAll('.values .chosen dt'), (term) => term.textContent)"
             assert browser.run(chosen) == [score.label] * len(NAMES)
     choose(browser, "sort", "name")
     assert names(browser) == [HOSTILE, NAMES[4], "B1", "b2", "b9", "b10"]
     assert browser.run("document.getElementById('order').disabled") is True
+
+
+def test_a_metric_that_is_best_at_zero(browser, written):
+    bias = MetricInfo("bias", "Mean error", "zero")
+    values = {"bias": np.array([0.1, -0.6, 0.2, -0.3, 0.4, 0.0])}
+    result = evaluation(rows=(MetricRow(bias, -0.2),), image_metrics=(bias,), values=values)
+    browser.open(written(result).as_uri())
+    worst_first = ["b9", NAMES[4], "b2", HOSTILE, "b10", "B1"]
+    assert names(browser) == worst_first
+    choose(browser, "order", "best")
+    assert names(browser) == worst_first[::-1]
 
 
 def test_the_order_says_which_end_it_begins_with(browser, written):
@@ -132,16 +144,16 @@ def test_a_link_repeats_the_order(browser, written):
 def test_the_filter(browser, written):
     browser.open(written().as_uri())
     count = "document.getElementById('count').textContent"
-    assert browser.run(count) == "6 pictures"
+    assert browser.run(count) == "6 images"
     find(browser, " B ")
     assert names(browser) == ["b9", "b2", "b10", "B1"]
-    assert browser.run(count) == "4 of 6 pictures"
+    assert browser.run(count) == "4 of 6 images"
     choose(browser, "sort", "name")
     assert names(browser) == ["B1", "b2", "b9", "b10"]
     assert browser.run("document.getElementById('nothing').hidden") is True
     find(browser, "nowhere")
     assert names(browser) == []
-    assert browser.run(count) == "0 of 6 pictures"
+    assert browser.run(count) == "0 of 6 images"
     assert browser.run("document.getElementById('nothing').checkVisibility()") is True
     click(browser, "#clear")
     assert len(names(browser)) == len(NAMES)
@@ -193,12 +205,12 @@ def test_only_enlarged_pictures_show_their_pixels(browser, written):
     browser.open(written().as_uri())
     browser.run("document.querySelector('.open').click()")
     assert browser.run(rendering) == "pixelated"
-    one = evaluation(names=["one"], values={key: np.array(values[:1]) for key, values in VALUES.items()})
-    browser.open(written(one, pictures(1, 600, 900)).as_uri())
+    one = evaluation(names=("one",), values={key: np.array(values[:1]) for key, values in VALUES.items()})
+    browser.open(written(one, images(1, 600, 900)).as_uri())
     browser.run("document.querySelector('.open').click()")
     assert browser.run(rendering) == "auto"
     # All of it is to be seen at once, however tall.
-    browser.open(written(one, pictures(1, 900, 90)).as_uri())
+    browser.open(written(one, images(1, 900, 90)).as_uri())
     browser.run("document.querySelector('.open').click()")
     assert browser.run("document.getElementById('dialog').scrollHeight") <= 800
 

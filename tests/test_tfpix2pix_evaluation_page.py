@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import math
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -23,13 +24,14 @@ from tests.evaluation import (
     VALUES,
     WORST_L1,
     evaluation,
+    images,
     page_writer,
-    pictures,
     png,
 )
 from tfpix2pix.evaluation import page
 from tfpix2pix.evaluation.page import Plot, write_page
-from tfpix2pix.evaluation.result import Figure, Result, Score
+from tfpix2pix.evaluation.report import Evaluation
+from tfpix2pix.metrics.metric import MetricInfo, MetricRow, Samples
 
 
 class Page(HTMLParser):
@@ -95,7 +97,7 @@ def test_the_head_says_what_was_evaluated(written):
     assert found.of("code", id="command") == [COMMAND]
 
 
-def test_the_table_of_figures(written):
+def test_the_table(written):
     found = read(written())
     assert found.of("th", scope="col") == ["", "Value", "95 % interval", "Better"]
     assert found.of("th", scope="row") == ["L1Counted on [-1, 1].", "PSNR (dB)", "Edge density"]
@@ -106,10 +108,10 @@ def test_the_table_of_figures(written):
     ]
 
 
-def test_real_pictures_have_a_column_where_there_is_a_figure_of_them(written):
-    rows = [Figure(EDGES, 0.5, 0.4, 0.6, real=0.75), Figure(L1, 0.25)]
-    found = read(written(evaluation(figures=rows)))
-    assert found.of("th", scope="col") == ["", "Value", "95 % interval", "Real pictures", "Better"]
+def test_real_images_have_a_column_where_there_is_a_value_of_them(written):
+    rows = (MetricRow(EDGES, 0.5, 0.4, 0.6, real=0.75), MetricRow(L1, 0.25))
+    found = read(written(evaluation(rows=rows)))
+    assert found.of("th", scope="col") == ["", "Value", "95 % interval", "Real images", "Better"]
     assert found.of("td")[:4] == ["0.5000", "0.4000 to 0.6000", "0.7500", "↓ lower"]
     assert found.of("td")[4:] == ["0.2500", "–", "–", "↓ lower"]
 
@@ -133,11 +135,11 @@ def test_numbers_have_four_digits(value, text):
     assert page._number(value, page._decimals(value)) == text
 
 
-def test_remarks_and_their_commands(written):
+def test_notes_and_their_commands(written):
     found = read(written())
-    assert found.of("li")[:2] == ["Few pictures.", "Run python -m tfpix2pix.train --a<b."]
+    assert found.of("li")[:2] == ["Few images.", "Run python -m tfpix2pix.train --a<b."]
     assert "python -m tfpix2pix.train --a<b" in found.of("code")
-    assert read(written(evaluation(remarks=[]))).of("ul") == []
+    assert read(written(evaluation(notes=()))).of("ul") == []
 
 
 def test_plots_are_as_large_as_they_were_drawn(written):
@@ -146,21 +148,21 @@ def test_plots_are_as_large_as_they_were_drawn(written):
     assert decoded(image["src"], "png").shape == (14, 28, 3)
     assert (image["width"], image["height"]) == ("19", "10")  # 28 and 14 px at 140 an inch, of 96 CSS pixels
     assert found.of("figcaption")[0] == "Colours <3. What & where."
-    assert found.of("h2") == ["Figures", "Plots", "Pictures", ""]
-    assert read(written()).of("h2") == ["Figures", "Pictures", ""]
+    assert found.of("h2") == ["Metrics", "Plots", "Images", ""]
+    assert read(written()).of("h2") == ["Metrics", "Images", ""]
 
 
-def test_all_pictures_are_there_the_worst_first(written):
-    arrays = pictures()
+def test_all_images_are_there_the_worst_first(written):
+    arrays = images()
     found = read(written(arrays=arrays))
     assert found.of("button", kind="open") == WORST_L1
-    images = found.attributes("img")
-    assert [image["alt"] for image in images] == [
+    tags = found.attributes("img")
+    assert [image["alt"] for image in tags] == [
         f"{name}, {side}" for name in WORST_L1 for side in ("input", "output", "target")
     ]
     for place, name in enumerate(WORST_L1):
         index = NAMES.index(name)
-        shown = images[3 * place : 3 * place + 3]
+        shown = tags[3 * place : 3 * place + 3]
         seen = [decoded(image["src"], "webp") for image in shown]
         # Few colours: bit for bit.
         np.testing.assert_array_equal(seen[0], arrays[0][index])
@@ -170,7 +172,7 @@ def test_all_pictures_are_there_the_worst_first(written):
     assert [attrs["value"] for attrs in found.attributes("option") if "selected" in attrs] == ["l1"]
 
 
-def test_each_card_has_its_scores(written):
+def test_each_card_has_its_values(written):
     found = read(written())
     cards = found.of("li", kind="card")
     place = WORST_L1.index(HOSTILE)
@@ -181,8 +183,8 @@ def test_each_card_has_its_scores(written):
         assert values[3 * number : 3 * number + 3] == [VALUES[key][index] for key in ("psnr", "l1", "edge_density")]
 
 
-def test_without_l1_the_first_score_orders(written):
-    found = read(written(evaluation(scores=[PSNR, EDGES])))
+def test_without_l1_the_first_metric_orders(written):
+    found = read(written(evaluation(image_metrics=(PSNR, EDGES))))
     assert found.of("button", kind="open") == ["b9", "b2", NAMES[4], "b10", HOSTILE, "B1"]
 
 
@@ -226,18 +228,20 @@ TEXT = st.lists(st.sampled_from(PIECES) | st.characters(), min_size=1, max_size=
 @given(texts=st.lists(TEXT, min_size=7, max_size=7))
 @settings(max_examples=60, deadline=None)
 def test_every_text_is_shown_as_it_is(texts, tmp_path_factory):
-    model, command, label, note, remark, name, caption = texts
-    score = Score("l1", label, "lower", "u", note)
-    result = Result(
+    model, command, label, note, said, name, caption = texts
+    info = MetricInfo("l1", label, "lower", "u", note)
+    inputs, outputs, targets = images(1)
+    result = Evaluation(
         {"model": model, "command": command, "dataset": caption},
-        [Figure(score, 1.0)],
-        [score],
-        [name],
+        (MetricRow(info, 1.0),),
+        (info,),
+        (name,),
         {"l1": np.array([1.0])},
-        [remark],
+        (said,),
+        samples=Samples(outputs, targets, inputs),
     )
     file = tmp_path_factory.mktemp("fuzz") / "index.html"
-    write_page(result, *pictures(1), [Plot(label, caption, png())], file)
+    write_page(result, [Plot(label, caption, png())], file)
     found = read(file)
     seen = [printable(text) for text in texts]
     assert found.of("h1") == [f"Evaluation of {seen[0]}"]
@@ -252,14 +256,35 @@ def test_every_text_is_shown_as_it_is(texts, tmp_path_factory):
     # Nothing of it became a tag.
     assert len(found.attributes("img")) == 4
     assert len(found.attributes("script")) == 1
-    assert len(found.attributes("code")) <= 1 + remark.count("`") // 2
+    assert len(found.attributes("code")) <= 1 + said.count("`") // 2
 
 
-def test_pictures_that_do_not_fit_are_refused(tmp_path):
-    inputs, outputs, targets = pictures()
+def test_without_inputs_two_images_stand_side_by_side(tmp_path):
+    _, outputs, targets = images()
+    write_page(replace(evaluation(), samples=Samples(outputs, targets)), [], tmp_path / "index.html")
+    alts = [attrs["alt"] for attrs in read(tmp_path / "index.html").attributes("img")]
+    assert alts == [f"{name}, {side}" for name in WORST_L1 for side in ("output", "target")]
+
+
+def test_metrics_that_are_best_at_zero(written):
+    bias = MetricInfo("l1", "Mean error", "zero")
+    result = evaluation(
+        rows=(MetricRow(bias, -0.25),),
+        image_metrics=(bias,),
+        values={"l1": np.array([0.1, -0.6, 0.2, -0.3, 0.4, 0.0])},
+    )
+    found = read(written(result))
+    assert found.of("td") == ["−0.2500", "–", "→ 0"]
+    assert found.of("button", kind="open") == ["b9", NAMES[4], "b2", HOSTILE, "b10", "B1"]
+
+
+def test_images_that_do_not_fit_are_refused(tmp_path):
+    inputs, outputs, targets = images()
     file = tmp_path / "index.html"
     with pytest.raises(ValueError, match="6 names, but 5 output"):
-        write_page(evaluation(), inputs, outputs[:5], targets, [], file)
+        write_page(replace(evaluation(), samples=Samples(outputs[:5], targets, inputs)), [], file)
     with pytest.raises(ValueError, match="targets"):
-        write_page(evaluation(), inputs, outputs, targets / 255, [], file)
+        write_page(replace(evaluation(), samples=Samples(outputs, targets / 255, inputs)), [], file)
+    with pytest.raises(ValueError, match="images"):
+        write_page(evaluation(), [], file)
     assert list(tmp_path.iterdir()) == []

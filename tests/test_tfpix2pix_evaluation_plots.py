@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from tfpix2pix.evaluation import plots
-from tfpix2pix.metrics.histograms import lab_histograms
+from tfpix2pix.metrics.lab import lab_histograms
 
 
 def test_row_shares():
@@ -21,9 +21,13 @@ def test_the_plot_of_colours_shows_the_shares():
     black_and_white = np.zeros((1, 2, 2, 3), np.uint8)
     black_and_white[0, 0] = 255
     generated, real = lab_histograms(black_and_white), lab_histograms(np.zeros((1, 4, 4, 3), np.uint8))
+    (only,) = plots._colours(generated, real).axes
+    assert only.get_title() == "L: intersection 0.50"  # greys have no chroma to show
+    black_and_white[0, 1, 0] = (5, 0, 0)  # L 0, a 1, b 0
+    generated = lab_histograms(black_and_white)
     figure = plots._colours(generated, real)
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles == ["L: intersection 0.50", "a: intersection 1.00", "b: intersection 1.00"]
+    assert titles == ["L: intersection 0.50", "a: intersection 0.75", "b: intersection 1.00"]
     lightness, a, _ = figure.axes
     assert all(axes.get_yscale() == "log" for axes in figure.axes)
     lines = {line.get_color(): line for line in lightness.lines}
@@ -31,7 +35,7 @@ def test_the_plot_of_colours_shows_the_shares():
     assert {int(value): float(share) for value, share in zip(x, y, strict=True) if share} == {0: 0.5, 100: 0.5}
     x, y = lines[plots._REAL].get_data()
     assert {int(value): float(share) for value, share in zip(x, y, strict=True) if share} == {0: 1.0}
-    assert a.get_xlim() == (-5, 5)  # what occurs, and a margin
+    assert a.get_xlim() == (-5, 6)  # what occurs, and a margin
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["real", "generated"]
     low, high = lightness.get_ylim()
     assert low <= 1e-4

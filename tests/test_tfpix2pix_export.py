@@ -12,7 +12,8 @@ import tensorflow as tf
 from tests.demo import stand_in
 from tests.exports import little_run
 from tests.runs import full_disk
-from tfpix2pix import export, exporting, translate
+from tests.verbs import export
+from tfpix2pix import exporting, translate
 from tfpix2pix.exporting import comparison, tflite
 from tfpix2pix.exporting.formats import DEFAULT
 from tfpix2pix.inference.backends import open_model

@@ -9,7 +9,8 @@ import pytest
 from pipelines.spec import Encoding
 from tests.exports import little_run
 from tests.small import trained_generator
-from tfpix2pix import export, exporting
+from tests.verbs import export
+from tfpix2pix import exporting
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.exporting import formats
 from tfpix2pix.exporting.comparison import Output

@@ -9,18 +9,19 @@ from PIL import Image
 from scipy import stats
 
 from tfpix2pix.evaluation import failures
-from tfpix2pix.evaluation.failures import SCORES, Relation, plot, relate, remarks, worst_sheet
-from tfpix2pix.evaluation.result import Result, Score
+from tfpix2pix.evaluation.failures import INPUT_METRICS, Relation, notes, plot, relate, worst_sheet
+from tfpix2pix.evaluation.report import Evaluation
+from tfpix2pix.metrics.metric import MetricInfo
 from tfpix2pix.training.figures import shortened
 
-L1 = Score("l1", "L1", "lower")
+L1 = MetricInfo("l1", "L1", "lower")
 EIGHT = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
 
 
 def result_of(l1, names=None, **values):
     arrays = {key: np.asarray(value, float) for key, value in {"l1": l1, **values}.items()}
-    scores = [L1, *(score for score in SCORES if score.key in values)]
-    return Result({}, [], scores, names or [f"picture {n}" for n in range(len(l1))], arrays)
+    infos = (L1, *(info for info in INPUT_METRICS if info.name in values))
+    return Evaluation({}, (), infos, tuple(names or [f"image {n}" for n in range(len(l1))]), arrays)
 
 
 def some(count=40, **scores):
@@ -41,10 +42,10 @@ def some(count=40, **scores):
 def test_relation_by_hand():
     # Ranks of the score against 1..8 differ by 1, 1, 0, 0, 0, 0, 1, 1: rho = 1 - 6 * 4 / (8 * 63) = 0.952.
     (relation,) = relate(result_of(EIGHT, flat_share=[2, 1, 3, 4, 5, 6, 80, 7]))
-    assert (relation.key, relation.label) == ("flat_share", "Largest flat region")
+    assert (relation.name, relation.label) == ("flat_share", "Largest flat region")
     assert relation.rho == pytest.approx(1 - 24 / 504)
     assert relation.low < relation.rho <= relation.high == 1
-    assert relation.l1_lowest == pytest.approx(0.15)  # of the pictures with 1 and 2
+    assert relation.l1_lowest == pytest.approx(0.15)  # of the images with 1 and 2
     assert relation.l1_highest == pytest.approx(0.75)
 
 
@@ -80,7 +81,7 @@ def test_the_interval_is_that_of_single_resamples():
 
 def test_a_relation_is_found_where_there_is_one():
     sparse, edges, new = relate(some(100))
-    assert [relation.key for relation in (sparse, edges, new)] == [score.key for score in SCORES]
+    assert [relation.name for relation in (sparse, edges, new)] == [info.name for info in INPUT_METRICS]
     assert sparse.low > 0.6
     assert all(relation.low < 0 < relation.high for relation in (edges, new))
 
@@ -90,7 +91,7 @@ def test_what_has_no_relation():
     assert relate(result_of([0.5] * 8, flat_share=range(8))) == []
     assert relate(result_of(EIGHT)) == []
     (only,) = relate(result_of(EIGHT, flat_share=[1] * 8, novelty=range(8)))
-    assert only.key == "novelty"
+    assert only.name == "novelty"
 
 
 def test_nearly_constant_scores_have_an_interval():
@@ -99,13 +100,13 @@ def test_nearly_constant_scores_have_an_interval():
     assert relation.low == 0 < relation.high <= 1
 
 
-# ---------------------------------------------------------------- remarks
+# ---------------------------------------------------------------- notes
 
 
-def test_remarks_say_what_was_found():
+def test_notes_say_what_was_found():
     relation = Relation("flat_share", "Largest flat region", 0.5, 0.25, 0.75, 0.2, 0.4)
     edges = Relation("edge_density", "Edge density", -0.5, -0.75, -0.25, 0.4, 0.2)
-    assert remarks([relation, edges]) == [
+    assert notes([relation, edges]) == [
         "Inputs with a larger flat region have a higher L1 here, as in the paper's failure cases: the rank "
         "correlation of largest flat region and L1 is +0.50 (95 % interval +0.25 to +0.75); the mean L1 is 0.200 "
         "in the quarter with the smallest flat regions and 0.400 in that with the largest ones.",
@@ -113,15 +114,15 @@ def test_remarks_say_what_was_found():
         "density and L1 is -0.50 (95 % interval -0.75 to -0.25); the mean L1 is 0.400 in the quarter with the fewest "
         "edges and 0.200 in that with the most.",
     ]
-    (other,) = remarks([replace(edges, rho=0.5, low=0.25, high=0.75)])
+    (other,) = notes([replace(edges, rho=0.5, low=0.25, high=0.75)])
     assert other.startswith("Inputs with fewer edges have a lower L1 here, unlike in the paper's failure cases: ")
 
 
 @pytest.mark.parametrize(("low", "high"), [(-0.1, 0.4), (0.0, 0.4), (-0.4, 0.0)])
-def test_remarks_do_not_claim_what_may_be_chance(low, high):
-    (said,) = remarks([Relation("novelty", "Distance to training inputs", 0.2, low, high, 0.3, 0.35)])
+def test_notes_do_not_claim_what_may_be_chance(low, high):
+    (said,) = notes([Relation("novelty", "Distance to training inputs", 0.2, low, high, 0.3, 0.35)])
     assert said == (
-        "Whether inputs that are further from the training inputs fail more can't be told from these pictures: the "
+        "Whether inputs that are further from the training inputs fail more can't be told from these images: the "
         "rank correlation of distance to training inputs and L1 is +0.20, but its 95 % interval, "
         f"{low:+.2f} to {high:+.2f}, holds 0; the mean L1 is 0.300 in the quarter nearest to the training inputs and "
         "0.350 in that furthest from them."
@@ -129,11 +130,11 @@ def test_remarks_do_not_claim_what_may_be_chance(low, high):
 
 
 def test_every_score_has_words():
-    assert set(failures._WORDS) == {score.key for score in SCORES}
-    assert {score.key for score in SCORES} | {"l1"} == set(failures._CAPTIONS)
+    assert set(failures._WORDS) == {info.name for info in INPUT_METRICS}
+    assert {info.name for info in INPUT_METRICS} | {"l1"} == set(failures._CAPTIONS)
 
 
-# ---------------------------------------------------------------- pictures
+# ---------------------------------------------------------------- images
 
 
 def test_plot_has_a_panel_for_each_relation():
@@ -146,12 +147,12 @@ def test_plot_has_a_panel_for_each_relation():
 
 
 def test_plot_takes_any_name_and_an_input_that_is_like_no_other():
-    names = [f"$a_{{{n}$ 日本/{'long/' * 40}{n}\n.png" for n in range(40)]
-    result = replace(some(), names=names)
-    result.values["novelty"][7] = 60
-    assert Image.open(io.BytesIO(plot(result, relate(result)))).width < 2000
-    result.values["novelty"][7] = 0  # a training input
-    assert plot(result, relate(result))
+    names = tuple(f"$a_{{{n}$ 日本/{'long/' * 40}{n}\n.png" for n in range(40))
+    for odd in (60, 0):  # 0: a training input
+        result = some()
+        novelty = np.where(np.arange(40) == 7, odd, result.values["novelty"])
+        result = replace(result, names=names, values={**result.values, "novelty": novelty})
+        assert Image.open(io.BytesIO(plot(result, relate(result)))).width < 2000
 
 
 def test_no_relations_no_plot():
@@ -160,7 +161,7 @@ def test_no_relations_no_plot():
 
 
 def coloured(count, height, width):
-    """Three sets of pictures, each of one colour that says which it is."""
+    """Three sets of images, each of one colour that says which it is."""
     value = np.arange(1, count + 1, dtype=np.uint8)[:, None, None] * np.ones((1, height, width), np.uint8)
     zero = np.zeros_like(value)
     sets = (value, zero, zero), (zero, value, zero), (zero, zero, value)
@@ -190,18 +191,18 @@ def test_sheet_shows_the_six_worst_in_order(tmp_path, size):
         assert (below < 128).any()
 
 
-def test_sheet_of_few_pictures(tmp_path):
+def test_sheet_of_few_images(tmp_path):
     result = result_of([0.5, 0.6])
     worst_sheet(result, *coloured(2, 32, 32), tmp_path / "worst.png")
     assert np.asarray(Image.open(tmp_path / "worst.png")).shape[1] > 6 * 160
 
 
 @pytest.mark.parametrize("wrong", [0, 1, 2])
-def test_pictures_that_do_not_fit(tmp_path, wrong):
-    pictures = coloured(3, 32, 32)
-    pictures[wrong] = pictures[wrong][:, :16]
-    with pytest.raises(ValueError, match="three pictures of one size"):
-        worst_sheet(result_of([0.1, 0.2, 0.3]), *pictures, tmp_path / "worst.png")
+def test_images_that_do_not_fit(tmp_path, wrong):
+    images = coloured(3, 32, 32)
+    images[wrong] = images[wrong][:, :16]
+    with pytest.raises(ValueError, match="three images of one size"):
+        worst_sheet(result_of([0.1, 0.2, 0.3]), *images, tmp_path / "worst.png")
     with pytest.raises(ValueError, match="Each of the 2 names"):
         worst_sheet(result_of([0.1, 0.2]), *coloured(3, 32, 32), tmp_path / "worst.png")
     assert list(tmp_path.iterdir()) == []

@@ -5,14 +5,17 @@ import dataclasses
 import os
 import time
 
+import keras
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import tfpix2pix
 from tests.runs import assert_same_run, full_disk, small_config
 from tfpix2pix import train
-from tfpix2pix.errors import ConfigError
-from tfpix2pix.training.checkpoint import CheckpointError
+from tfpix2pix.errors import CheckpointError, ConfigError
+from tfpix2pix.training import networks
+from tfpix2pix.training.history import read_history
 from tfpix2pix.training.run_directory import RunDirectory
 from tfpix2pix.training.trainer import Trainer
 
@@ -59,7 +62,7 @@ def test_a_disk_that_is_full_before_the_first_checkpoint(pairs, tmp_path):
 def test_a_folder_that_nobody_can_write(pairs, tmp_path):
     nowhere = tmp_path / "none"
     nowhere.symlink_to("/proc/nothing/run")  # where no system lets anybody make a folder
-    with pytest.raises(ConfigError, match=r"can't be written to .*Give another --workdir"):
+    with pytest.raises(ConfigError, match=r"none/run can't be written to"):
         tfpix2pix.fit(small_config(pairs, nowhere / "run"))
 
 
@@ -68,8 +71,10 @@ def test_a_second_run_in_the_same_folder_is_refused_while_the_first_trains(pairs
     refused = []
 
     def start_another():
+        before = RunDirectory(config.run.workdir).config.read_bytes()
         with pytest.raises(ConfigError, match="is being trained by another process") as error:
-            tfpix2pix.fit(config)
+            tfpix2pix.fit(config, steps=60)
+        assert RunDirectory(config.run.workdir).config.read_bytes() == before
         refused.append(error.value)
 
     with at_step(10, start_another):
@@ -92,7 +97,7 @@ def test_pictures_that_change_while_a_run_reads_them(pairs, whole, tmp_path, cap
             file.unlink() if change == "removed" and file.name != "00.png" else file.write_bytes(b"\x89PNG\r\n")
 
     with at_step(20, damage):
-        assert train._run(config) in (1, 2)
+        assert train.run(config) in (1, 2)
     said = capsys.readouterr().err
     assert "error: " in said
     assert str(folder) in said
@@ -121,7 +126,7 @@ def test_a_clock_that_jumps(pairs, whole, tmp_path, monkeypatch):
     assert_same_run(tfpix2pix.fit(small_config(pairs, tmp_path / "run", checkpoint_minutes=0.0)), whole)
 
 
-def test_a_drive_that_was_cut_off_while_a_checkpoint_was_written(pairs, whole, tmp_path, capsys):
+def test_a_drive_that_was_cut_off_while_a_checkpoint_was_written(pairs, whole, tmp_path, caplog):
     # A mounted drive may show a file under its name before all of it is there: empty, or without its end.
     config = small_config(pairs, tmp_path / "run", checkpoint_minutes=0.0)
     run = RunDirectory(config.run.workdir)
@@ -137,7 +142,63 @@ def test_a_drive_that_was_cut_off_while_a_checkpoint_was_written(pairs, whole, t
     os.truncate(older, older.stat().st_size // 2)
     run.history.write_bytes(run.history.read_bytes()[:-7])
     assert_same_run(tfpix2pix.fit(config), whole)
-    said = capsys.readouterr().err
-    assert f"{newest} is corrupt" in said
-    assert f"{older} is corrupt" in said
+    assert f"{newest} is corrupt" in caplog.text
+    assert f"{older} is corrupt" in caplog.text
     assert run.config.stat().st_mtime_ns == before  # what needs no writing can't be damaged by it
+
+
+def test_fewer_steps_than_are_done_are_refused_and_the_config_stays(pairs, tmp_path):
+    config = small_config(pairs, tmp_path / "run", steps=4, sample_every=4)
+    run = tfpix2pix.fit(config, verbose=False)
+    before = run.config.read_bytes()
+    with pytest.raises(ConfigError, match="`steps` 2"):
+        tfpix2pix.fit(config, steps=2, verbose=False)
+    assert run.config.read_bytes() == before
+
+
+def test_out_of_memory_is_said_without_a_look_at_the_data(pairs, tmp_path, capsys, monkeypatch):
+    def exhausted(config):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr("tfpix2pix.training.fit.fit", exhausted)
+    monkeypatch.setattr("tfpix2pix.training.data.open_data", lambda data: pytest.fail("the data were scanned"))
+    assert train.run(small_config(pairs, tmp_path / "run")) == 1
+    said = capsys.readouterr().err
+    assert all(flag in said for flag in ("--batch-size", "--image-size", "--mixed-precision"))
+
+
+@pytest.mark.parametrize("checkpoints", [True, False])
+def test_a_second_interrupt_says_what_is_left(pairs, tmp_path, capsys, checkpoints):
+    config = small_config(pairs, tmp_path / "run", checkpoint_minutes=0.0 if checkpoints else 999.0)
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with at_step(25, interrupt):
+        assert train.run(config) == 130
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert ("resumes from step" in said) == checkpoints
+    assert ("starts again" in said) != checkpoints
+
+
+def test_a_data_set_in_other_words_resumes(pairs, tmp_path, monkeypatch):
+    monkeypatch.chdir(pairs.parent)
+    config = small_config(pairs.name, tmp_path / "run", steps=2, sample_every=2)
+    tfpix2pix.fit(config, verbose=False)
+    run = tfpix2pix.fit(config, dataset=f"./{pairs.name}", steps=4, verbose=False)
+    assert len(read_history(run.history)) == 4
+
+
+def test_no_two_runs_share_a_seed_of_their_networks():
+    seeds = [networks._second_seed(seed) for seed in range(1000)]
+    assert len({*seeds, *range(1000)}) == 2000
+
+
+def test_the_users_precision_is_neither_used_nor_changed(pairs, tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        run = tfpix2pix.fit(small_config(pairs, tmp_path / "run", steps=1, sample_every=1), verbose=False)
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {layer.compute_dtype for layer in keras.models.load_model(run.generator).layers} == {"float32"}

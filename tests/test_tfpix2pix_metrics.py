@@ -5,8 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.spec import Encoding
-from tfpix2pix.metrics import bootstrap, histograms, pixel, scores, segmentation
-from tfpix2pix.metrics.pictures import resize_classes
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.metrics import bootstrap, fcn_score, lab, registry, segmentation, ssim
+from tfpix2pix.metrics.bias import bias
+from tfpix2pix.metrics.images import resize_classes
+from tfpix2pix.metrics.l1 import l1
+from tfpix2pix.metrics.metric import ImageMetric, MetricInfo, Samples
+from tfpix2pix.metrics.psnr import psnr
 
 
 def flat(value, size=16, count=1):
@@ -17,18 +22,18 @@ def some(rng, count=2, size=48):
     return rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
-# ---------------------------------------------------------------- pixel
+# ---------------------------------------------------------------- of each image
 
 
 def test_l1_and_psnr_by_hand():
     output, target = flat(0, count=3), flat(0, count=3)
     target[0] = 255
     target[1, 0, 0, 0] = 51  # one of 16 * 16 * 3 values: 51 * 2/255 = 0.4 on [-1, 1]
-    np.testing.assert_allclose(pixel.l1(output, target), [2.0, 0.4 / 768, 0.0], rtol=1e-12)
+    np.testing.assert_allclose(l1(output, target), [2.0, 0.4 / 768, 0.0], rtol=1e-12)
     # MSE 255^2; 51^2 / 768 = (255/5)^2 / 768.
-    np.testing.assert_allclose(pixel.psnr(output, target), [0.0, 10 * np.log10(25 * 768), np.inf], rtol=1e-12)
-    np.testing.assert_array_equal(pixel.l1(target, output), pixel.l1(output, target))
-    assert pixel.l1(output, target).dtype == np.float64
+    np.testing.assert_allclose(psnr(output, target), [0.0, 10 * np.log10(25 * 768), np.inf], rtol=1e-12)
+    np.testing.assert_array_equal(l1(target, output), l1(output, target))
+    assert l1(output, target).dtype == np.float64
 
 
 def test_l1_is_that_of_training(rng):
@@ -37,18 +42,59 @@ def test_l1_is_that_of_training(rng):
 
     output, target = some(rng), some(rng)
     expected = losses.l1_loss(*(encode.to_network(tf.constant(x), Encoding()) for x in (target, output)))
-    np.testing.assert_allclose(pixel.l1(output, target), expected, rtol=1e-5)
+    np.testing.assert_allclose(l1(output, target), expected, rtol=1e-5)
 
 
-def test_ssim_of_flat_pictures_is_its_luminance_term():
+def test_mean_error_tells_a_shift_from_noise(rng):
+    target = flat(100, count=2)
+    output = target.copy()
+    output[0] += 51  # all of it 0.4 too bright on [-1, 1]
+    signs = rng.permutation(np.repeat([1, -1], target[1].size // 2)).reshape(target[1].shape)
+    output[1] = target[1] + 51 * signs
+    np.testing.assert_allclose(l1(output, target), [0.4, 0.4], rtol=1e-12)
+    np.testing.assert_allclose(bias(output, target), [0.4, 0.0], atol=1e-12)
+    np.testing.assert_allclose(bias(target, output), [-0.4, 0.0], atol=1e-12)
+
+
+# ---------------------------------------------------------------- metrics by name
+
+
+def test_every_metric_by_name_measures_and_an_unknown_name_lists_the_known_ones(rng):
+    samples = Samples(some(rng), some(rng), some(rng))
+    for name in registry.METRICS:
+        measured = registry.load(name).measure(samples, 10)
+        assert all(row.metric.better in ("lower", "higher", "zero") for row in measured.rows)
+        assert bool(measured.rows) == (name not in ("fid", "kid", "classes", "fcn_score"))
+    with pytest.raises(ConfigError) as error:
+        registry.load("lpips")
+    assert all(name in str(error.value) for name in registry.METRICS)
+    own = ImageMetric(MetricInfo("mine", "Mine", "higher"), l1)
+    assert registry.load(own) is own
+    with pytest.raises(ConfigError, match="measure"):
+        registry.load(l1)
+
+
+def test_an_image_metric_is_the_mean_of_its_finite_values():
+    values = np.array([1.0, np.inf, 3.0])
+    metric = ImageMetric(MetricInfo("mine", "Mine", "higher"), lambda output, target: values[: len(output)])
+    measured = metric.measure(Samples(flat(0, count=3), flat(0, count=3)), 10)
+    assert measured.rows[0].value == 2
+    assert len(measured.notes) == 1
+    ((info, found),) = measured.values
+    assert info is metric.info
+    np.testing.assert_array_equal(found, values)
+    assert metric.measure(Samples(flat(0), flat(0)), 10).rows[0].low is None
+
+
+def test_ssim_of_flat_images_is_its_luminance_term():
     # Without variance SSIM = (2ab + C1) / (a^2 + b^2 + C1), C1 = (0.01 * 255)^2.
     a, b, c1 = 100, 150, 2.55**2
     luminance = (2 * a * b + c1) / (a * a + b * b + c1)
-    np.testing.assert_allclose(pixel.ssim(flat(a), flat(b)), [luminance], rtol=1e-5)
+    np.testing.assert_allclose(ssim.ssim(flat(a), flat(b)), [luminance], rtol=1e-5)
     # Only the coarsest scale has a luminance term: the fifth of five scales, the second of two.
-    np.testing.assert_allclose(pixel.ms_ssim(flat(a, 176), flat(b, 176)), [luminance**0.1333], rtol=1e-5)
+    np.testing.assert_allclose(ssim.ms_ssim(flat(a, 176), flat(b, 176)), [luminance**0.1333], rtol=1e-5)
     two = 0.2856 / (0.0448 + 0.2856)
-    np.testing.assert_allclose(pixel.ms_ssim(flat(a, 32), flat(b, 32)), [luminance**two], rtol=1e-5)
+    np.testing.assert_allclose(ssim.ms_ssim(flat(a, 32), flat(b, 32)), [luminance**two], rtol=1e-5)
 
 
 def test_ssim_equals_scikit_image(rng):
@@ -57,25 +103,25 @@ def test_ssim_equals_scikit_image(rng):
     second = np.clip(first + rng.normal(0, 30, first.shape), 0, 255).astype(np.uint8)
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "channel_axis": -1}
     expected = [metrics.structural_similarity(a, b, **settings) for a, b in zip(first, second, strict=True)]
-    np.testing.assert_allclose(pixel.ssim(first, second), expected, atol=1e-5)
-    np.testing.assert_allclose(pixel.psnr(first, second)[0], metrics.peak_signal_noise_ratio(first[0], second[0]))
+    np.testing.assert_allclose(ssim.ssim(first, second), expected, atol=1e-5)
+    np.testing.assert_allclose(psnr(first, second)[0], metrics.peak_signal_noise_ratio(first[0], second[0]))
 
 
 @pytest.mark.parametrize(
     ("size", "scales"), [(11, 1), (20, 1), (21, 2), (41, 3), (81, 4), (160, 4), (161, 5), (256, 5)]
 )
 def test_ms_ssim_takes_the_scales_that_fit(rng, size, scales):
-    assert pixel.ms_ssim_scales(size, 300) == pixel.ms_ssim_scales(300, size) == scales
-    picture = some(rng, 1, size)
-    np.testing.assert_allclose(pixel.ms_ssim(picture, picture), [1.0], atol=1e-6)
-    noisy = np.clip(picture + rng.normal(0, 9, picture.shape), 0, 255).astype(np.uint8)
-    value = pixel.ms_ssim(picture, noisy)
+    assert ssim.ms_ssim_scales(size, 300) == ssim.ms_ssim_scales(300, size) == scales
+    image = some(rng, 1, size)
+    np.testing.assert_allclose(ssim.ms_ssim(image, image), [1.0], atol=1e-6)
+    noisy = np.clip(image + rng.normal(0, 9, image.shape), 0, 255).astype(np.uint8)
+    value = ssim.ms_ssim(image, noisy)
     assert 0.5 < value[0] < 1
     if scales == 1:
-        np.testing.assert_allclose(value, pixel.ssim(picture, noisy), rtol=1e-5)
+        np.testing.assert_allclose(value, ssim.ssim(image, noisy), rtol=1e-5)
 
 
-@pytest.mark.parametrize("metric", [pixel.l1, pixel.psnr, pixel.ssim, pixel.ms_ssim])
+@pytest.mark.parametrize("metric", [l1, psnr, ssim.ssim, ssim.ms_ssim])
 def test_other_arrays_are_refused(metric):
     for wrong in (flat(0)[0], flat(0).astype(np.float32), flat(0)[:0]):
         with pytest.raises(ValueError, match=r"uint8 \(N, H, W, C\)"):
@@ -84,28 +130,28 @@ def test_other_arrays_are_refused(metric):
         metric(flat(0), flat(0, 17))
 
 
-def test_ssim_refuses_pictures_below_its_window():
+def test_ssim_refuses_images_below_its_window():
     with pytest.raises(ValueError, match="at least 11 px"):
-        pixel.ssim(flat(0, 10), flat(0, 10))
+        ssim.ssim(flat(0, 10), flat(0, 10))
 
 
-# ---------------------------------------------------------------- histograms
+# ---------------------------------------------------------------- colours
 
 
 def test_lab_histograms_of_known_colours():
-    picture = np.array([[[[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 0, 255]]]], np.uint8)
-    counts = histograms.lab_histograms(picture).counts
+    image = np.array([[[[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 0, 255]]]], np.uint8)
+    counts = lab.lab_histograms(image).counts
     assert [len(channel) for channel in counts] == [101, 221, 221]
     # L of black, white, red 53.2, blue 32.3; a 0, 0, 80.1, 79.2; b 0, 0, 67.2, -107.9, counted from -110.
     for channel, bins in zip(counts, [[0, 32, 53, 100], [110, 110, 189, 190], [2, 110, 110, 177]], strict=True):
         np.testing.assert_array_equal(np.repeat(np.arange(len(channel)), channel), bins)
 
 
-def test_greys_have_one_bin_and_pictures_add_up():
+def test_greys_have_one_bin_and_images_add_up():
     greys = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(4, 8, 8, 3)
-    whole = histograms.lab_histograms(greys)
+    whole = lab.lab_histograms(greys)
     assert whole.counts[1][110] == whole.counts[2][110] == 256
-    summed = histograms.lab_histograms(greys[:1]) + histograms.lab_histograms(greys[1:])
+    summed = lab.lab_histograms(greys[:1]) + lab.lab_histograms(greys[1:])
     for ours, theirs in zip(summed.counts, whole.counts, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert sum(map(np.sum, whole.shares())) == pytest.approx(3)
@@ -113,22 +159,22 @@ def test_greys_have_one_bin_and_pictures_add_up():
 
 def test_intersection_by_hand():
     black, white = flat(0), flat(255)
-    mixed = histograms.lab_histograms(black) + histograms.lab_histograms(white)
-    three_to_one = mixed + histograms.lab_histograms(np.repeat(black, 2, axis=0))
+    mixed = lab.lab_histograms(black) + lab.lab_histograms(white)
+    three_to_one = mixed + lab.lab_histograms(np.repeat(black, 2, axis=0))
     # L: shares (1/2, 1/2) and (3/4, 1/4); all of them are grey.
-    assert histograms.intersection(mixed, three_to_one) == pytest.approx((0.75, 1.0, 1.0))
-    assert histograms.intersection(histograms.lab_histograms(black), mixed) == pytest.approx((0.5, 1.0, 1.0))
+    assert lab.intersection(mixed, three_to_one) == pytest.approx((0.75, 1.0, 1.0))
+    assert lab.intersection(lab.lab_histograms(black), mixed) == pytest.approx((0.5, 1.0, 1.0))
 
 
-# ---------------------------------------------------------------- segmentation and scores
+# ---------------------------------------------------------------- segmentation
 
 
-def test_confusion_and_scores_by_hand():
+def test_confusion_and_metrics_by_hand():
     truth = np.array([[[0, 0, 0, 1], [1, 1, 255, 255]]])
     predicted = np.array([[[0, 0, 1, 1], [0, 9, 0, 1]]], np.uint8)
     matrix = segmentation.confusion(truth, predicted, 3)
     np.testing.assert_array_equal(matrix, [[[2, 1, 0, 0], [1, 1, 0, 1], [0, 0, 0, 0]]])
-    found = segmentation.scores(matrix.sum(0))
+    found = segmentation.class_metrics(matrix.sum(0))
     assert found.pixel_accuracy == 3 / 6
     assert found.class_accuracy == pytest.approx((2 / 3 + 1 / 3) / 2)
     # Class 0: 2 of 3 true + 3 predicted - 2 right; class 1: 1 of 3 + 2 - 1.
@@ -138,13 +184,13 @@ def test_confusion_and_scores_by_hand():
 
 
 def test_a_class_that_is_only_predicted_costs_others_but_is_in_no_mean():
-    found = segmentation.scores(segmentation.confusion(np.zeros((1, 1, 4)), np.array([[[0, 0, 0, 1]]]), 2)[0])
+    found = segmentation.class_metrics(segmentation.confusion(np.zeros((1, 1, 4)), np.array([[[0, 0, 0, 1]]]), 2)[0])
     assert (found.class_accuracy, found.iou) == (0.75, 0.75)
 
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 1000))
-def test_matrices_of_pictures_add_up_to_a_plain_count(seed):
+def test_matrices_of_images_add_up_to_a_plain_count(seed):
     rng = np.random.default_rng(seed)
     truth = rng.choice([0, 1, 2, 3, 255], (3, 4, 5))
     predicted = rng.integers(0, 6, truth.shape)
@@ -163,15 +209,15 @@ def test_labels_that_are_no_class_are_refused():
     with pytest.raises(ValueError, match="one shape"):
         segmentation.confusion(np.zeros((1, 2, 2)), np.zeros((1, 2, 3)), 3)
     with pytest.raises(ValueError, match="nothing to compare"):
-        segmentation.scores(np.zeros((2, 3), np.int64))
+        segmentation.class_metrics(np.zeros((2, 3), np.int64))
 
 
 def test_nearest_palette_colour():
-    picture = np.array([[[[10, 0, 0], [200, 30, 30], [0, 0, 250]]]], np.uint8)
+    image = np.array([[[[10, 0, 0], [200, 30, 30], [0, 0, 250]]]], np.uint8)
     palette = Encoding(palette=((0, 0, 0), (255, 0, 0), (0, 0, 255)))
-    np.testing.assert_array_equal(segmentation.nearest_classes(picture, palette), [[[0, 1, 2]]])
+    np.testing.assert_array_equal(segmentation.nearest_classes(image, palette), [[[0, 1, 2]]])
     with pytest.raises(ValueError, match="palette"):
-        segmentation.nearest_classes(picture, Encoding())
+        segmentation.nearest_classes(image, Encoding())
 
 
 def test_class_maps_take_the_nearest_pixel():
@@ -186,18 +232,18 @@ def test_fcn_score_by_hand_with_the_real_row_beside():
     generated[:, 1] = 0  # the lower half has gone dark
     seen = []
 
-    def recognise(photos):
+    def segment(photos):
         seen.append(photos.shape)
         return (photos[..., 0] > 127).astype(np.uint8)
 
-    found = scores.fcn_score(recognise, generated, real, labels, 2)
+    ours, theirs = fcn_score.fcn_score(segment, generated, real, labels, 2)
     assert seen == [(1, 4, 4, 3)] * 2
-    assert found.real.iou == 1.0
-    assert found.generated.accuracy_of_class[0] == 1.0
-    assert found.generated.accuracy_of_class[1] < 1.0
-    assert found.to_json()["real"]["pixel_accuracy"] == 1.0
+    assert theirs.iou == 1.0
+    assert ours.accuracy_of_class[0] == 1.0
+    assert ours.accuracy_of_class[1] < 1.0
+    assert theirs.to_json()["pixel_accuracy"] == 1.0
     with pytest.raises(ValueError, match="one shape"):
-        scores.fcn_score(recognise, generated, labels[..., None].repeat(3, -1).astype(np.uint8), labels, 2)
+        fcn_score.fcn_score(segment, generated, labels[..., None].repeat(3, -1).astype(np.uint8), labels, 2)
 
 
 # ---------------------------------------------------------------- bootstrap
@@ -211,7 +257,7 @@ def test_bootstrap_of_a_share_is_binomial():
 
 
 def test_bootstrap_by_hand():
-    assert bootstrap.interval(np.array([4.0])) == (4.0, 4.0)
+    assert bootstrap.interval(np.array([4.0])) == (None, None)  # one says nothing of how far others lie apart
     # Means of two draws of 0 and 1 are 0, 1/2, 1 with probability 1/4, 1/2, 1/4.
     assert bootstrap.interval(np.array([0, 1])) == (0.0, 1.0)
     assert bootstrap.interval(np.array([0, 1]), confidence=0.4) == (0.5, 0.5)
@@ -226,7 +272,7 @@ def test_bootstrap_of_any_statistic(rng):
         return np.trace(summed, axis1=1, axis2=2) / summed.sum(axis=(1, 2))
 
     low, high = bootstrap.interval(matrices, accuracy, resamples=500)
-    assert low < segmentation.scores(matrices.sum(0)).pixel_accuracy < high
+    assert low < segmentation.class_metrics(matrices.sum(0)).pixel_accuracy < high
     for wrong in (np.array([]), np.array([np.nan])):
         with pytest.raises(ValueError, match="none of them NaN"):
             bootstrap.interval(wrong)

@@ -10,7 +10,8 @@ import tensorflow as tf
 from PIL import Image
 
 from pipelines import images
-from tfpix2pix import evaluate, export, train, translate
+from tests.verbs import evaluate, export
+from tfpix2pix import train, translate
 from tfpix2pix.training.run_directory import RunDirectory
 
 LOW, HIGH = -1000, 3000

@@ -5,12 +5,13 @@ import pytest
 
 from tfpix2pix.config import ModelConfig, TrainConfig
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.training.run_directory import History, RunDirectory, read_history
+from tfpix2pix.training.history import HistoryFile, read_history
+from tfpix2pix.training.run_directory import RunDirectory
 
 
 def test_history_round_trips_float32_exactly(tmp_path, rng):
     losses = rng.normal(size=(50, 2)).astype(np.float32)
-    history = History(tmp_path / "h.csv", ("a", "b"), step=0)
+    history = HistoryFile(tmp_path / "h.csv", ("a", "b"), step=0)
     history.append(1, losses)
     history.close()
     rows = read_history(tmp_path / "h.csv")
@@ -22,7 +23,7 @@ def test_history_round_trips_float32_exactly(tmp_path, rng):
 def test_going_on_drops_what_a_killed_run_wrote_after_its_checkpoint(tmp_path):
     path = tmp_path / "h.csv"
     path.write_text("step,a\n1,0.5\n2,0.25\n3,0.125\n4,0.0", encoding="utf-8")  # the last row was cut off
-    history = History(path, ("a",), step=2)
+    history = HistoryFile(path, ("a",), step=2)
     history.append(3, np.array([[7.0]], np.float32))
     history.close()
     assert read_history(path) == [(1, [0.5]), (2, [0.25]), (3, [7.0])]
@@ -52,8 +53,8 @@ def test_another_runs_config_is_refused_with_the_difference(tmp_path):
     other = dataclasses.replace(TrainConfig(), model=ModelConfig(base_filters=16, norm="batch"))
     with pytest.raises(ConfigError) as error:
         run.check(other)
-    assert "--base-filters: 64 there, 16 now" in str(error.value)
-    assert "--norm: instance there, batch now" in str(error.value)
+    assert "`base_filters`: 64 there, 16 now" in str(error.value)
+    assert "`norm`: instance there, batch now" in str(error.value)
 
 
 def test_what_a_killed_run_left_behind_is_removed(tmp_path):

@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from tfpix2pix.metrics import sparsity
 from tfpix2pix.metrics.sparsity import edge_density, flat_share, novelty
 
-some_pictures = hnp.arrays(np.uint8, st.tuples(st.just(1), st.integers(1, 12), st.integers(1, 12), st.just(3)))
+some_images = hnp.arrays(np.uint8, st.tuples(st.just(1), st.integers(1, 12), st.integers(1, 12), st.just(3)))
 
 
 def plain(value, height=64, width=64):
@@ -46,7 +46,7 @@ def test_flat_share_by_hand():
     chess = plain(0)
     chess[:, :32, :32] = chess[:, 32:, 32:] = 255
     assert flat_share(chess) == pytest.approx([31 * 31 / 64**2])
-    # Several pictures, each for itself.
+    # Several images, each for itself.
     np.testing.assert_allclose(flat_share(np.concatenate([halves, line])), [39 / 64, 42 / 64])
 
 
@@ -101,14 +101,14 @@ def test_one_colour_is_flat_and_has_no_edges(colour, height, width):
     assert edge_density(plain(colour, height, width)) == [0.0]
 
 
-@given(some_pictures)
+@given(some_images)
 @settings(max_examples=50, deadline=None)
-def test_mirroring_and_turning_change_nothing(pictures):
-    for score in (flat_share, edge_density):
-        (value,) = score(pictures)
+def test_mirroring_and_turning_change_nothing(images):
+    for measure in (flat_share, edge_density):
+        (value,) = measure(images)
         assert 0 <= value <= 1
-        for turned in (pictures[:, ::-1], pictures[:, :, ::-1], pictures.swapaxes(1, 2), 255 - pictures):
-            assert score(np.ascontiguousarray(turned)) == pytest.approx([value])
+        for turned in (images[:, ::-1], images[:, :, ::-1], images.swapaxes(1, 2), 255 - images):
+            assert measure(np.ascontiguousarray(turned)) == pytest.approx([value])
 
 
 # ---------------------------------------------------------------- edges
@@ -137,20 +137,20 @@ def test_edges_between_colours_of_one_brightness_count():
 
 
 def test_a_half_empty_map_is_told_from_a_busy_one():
-    pictures = np.concatenate([half_empty(), busy()])
-    (empty, full), (few, many) = flat_share(pictures), edge_density(pictures)
+    images = np.concatenate([half_empty(), busy()])
+    (empty, full), (few, many) = flat_share(images), edge_density(images)
     assert empty == pytest.approx(31 / 64)  # the upper half but for the row beside the blocks
     assert full < 0.01
     assert many > 1.9 * few
 
 
-@pytest.mark.parametrize("score", [flat_share, edge_density])
+@pytest.mark.parametrize("measure", [flat_share, edge_density])
 @pytest.mark.parametrize(
     "bad", [np.zeros((2, 8, 8), np.uint8), np.zeros((1, 8, 8, 3)), np.zeros((0, 8, 8, 3), np.uint8)]
 )
-def test_what_are_no_pictures(score, bad):
-    with pytest.raises(ValueError, match="`pictures` must be uint8"):
-        score(bad)
+def test_what_are_no_images(measure, bad):
+    with pytest.raises(ValueError, match="`images` must be uint8"):
+        measure(bad)
 
 
 # ---------------------------------------------------------------- novelty

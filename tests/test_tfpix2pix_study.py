@@ -1,3 +1,4 @@
+import io
 import json
 import subprocess
 import sys
@@ -8,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.study import HOSTILE, answers, fakes, make_pictures, make_study
+from tests.study import HOSTILE, answers, fakes, make_images, make_study
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.study import __main__ as verbs
-from tfpix2pix.study import pictures, plan
+from tfpix2pix.study import images, plan
 from tfpix2pix.study.plan import Study
 from tfpix2pix.study.score import compare, permutation_p, summarise
 
@@ -72,8 +73,8 @@ def test_what_is_published_does_not_tell_real_from_fake(folder, study):
         assert len(file.stem) == 16
         assert int(file.stem, 16) >= 0
         assert file.stat().st_mtime == 946684800
-        with Image.open(file) as picture:
-            assert (picture.format, picture.mode, picture.size, picture.info) == ("PNG", "RGB", (256, 256), {})
+        with Image.open(file) as image:
+            assert (image.format, image.mode, image.size, image.info) == ("PNG", "RGB", (256, 256), {})
     html = (site / "index.html").read_text(encoding="utf-8")
     assert "cgan" not in html
     assert "hacked" not in html
@@ -119,80 +120,83 @@ def test_templates_of_a_hit_hold_the_address(tmp_path):
     assert "{{" not in read_me
 
 
-# ---- pictures
+# ---- images
 
 
-def test_pictures_without_a_partner_are_left_out_and_named(tmp_path, capsys):
-    make_pictures(tmp_path / "real", 5, 0)
-    make_pictures(tmp_path / "fake", 5, 100)
+def test_images_without_a_partner_are_left_out_and_named(tmp_path, capsys):
+    make_images(tmp_path / "real", 5, 0)
+    make_images(tmp_path / "fake", 5, 100)
     (tmp_path / "real" / "00.png").rename(tmp_path / "real" / "alone.png")
     (tmp_path / "fake" / "01.png").rename(tmp_path / "fake" / "01.txt")
     assert build(tmp_path) == 0
     said = capsys.readouterr().err
-    assert "net: real picture alone: no fake picture has its name" in said
-    assert "net: real picture 01: no fake" in said
-    assert "net: fake picture 00: no real" in said
+    assert "net: real image alone: no fake image has its name" in said
+    assert "net: real image 01: no fake" in said
+    assert "net: fake image 00: no real" in said
     assert len(Study.read(tmp_path / "out").algorithms[0].test) == 2
 
 
 def test_unpaired_never_shows_the_same_input():
     names = [str(number) for number in range(9)]
-    found = pictures.match(names, names, paired=False, seed=3)
+    found = images.match(names, names, paired=False, seed=3)
     assert found.left_out == ()
     assert sorted(real for real, _ in found.pairs) == sorted(fake for _, fake in found.pairs) == names
     assert all(real != fake for real, fake in found.pairs)
 
 
 def test_unpaired_with_other_names_and_numbers():
-    found = pictures.match(["a", "b", "c", "d"], ["b", "x", "y"], paired=False, seed=0)
+    found = images.match(["a", "b", "c", "d"], ["b", "x", "y"], paired=False, seed=0)
     assert len(found.pairs) == 3
     assert len(found.left_out) == 1
     assert "there are only 3 fakes" in found.left_out[0]
     assert ("b", "b") not in found.pairs
-    alone = pictures.match(["a"], ["a"], paired=False, seed=0)
+    alone = images.match(["a"], ["a"], paired=False, seed=0)
     assert alone.pairs == ()
     assert "no fake of another name" in alone.left_out[0]
 
 
-def test_pairs_draws_the_same_pictures_for_every_algorithm(tmp_path):
-    real = make_pictures(tmp_path / "real", 20, 0)
-    one, other = make_pictures(tmp_path / "a", 20, 100), make_pictures(tmp_path / "b", 20, 200)
+def test_pairs_draws_the_same_images_for_every_algorithm(tmp_path):
+    real = make_images(tmp_path / "real", 20, 0)
+    one, other = make_images(tmp_path / "a", 20, 100), make_images(tmp_path / "b", 20, 200)
     (other / "07.png").unlink()
     flags = ["--practice=1", "--trials=4", "--pairs=5", f"--real={real}", f"--fake=a={one}", f"--fake=b={other}"]
     assert verbs.main(["build", *flags, f"--output={tmp_path / 'out'}"]) == 0
     assert len(list((tmp_path / "out" / "site" / "images").iterdir())) == 20
 
     def names(folder):
-        return [pair[0] for pair in pictures.match(list(pictures.find(real, "")), folder, True, 0).pairs]
+        return [pair[0] for pair in images.match(list(images.find(real)), folder, True, 0).pairs]
 
-    assert [name for name in names(list(pictures.find(one, ""))) if name != "07"] == names(
-        list(pictures.find(other, ""))
-    )
+    assert [name for name in names(list(images.find(one))) if name != "07"] == names(list(images.find(other)))
 
 
-def test_bad_pictures_are_named(tmp_path, capsys):
-    make_pictures(tmp_path / "real", 8, 0, size=256)
-    make_pictures(tmp_path / "fake", 8, 100, size=256)
-    (tmp_path / "real" / "00.png").write_bytes(b"no picture")
+def notes_in(text):
+    """Returns the lines that are no progress bar."""
+    return [line for line in text.splitlines() if line and "pair/s" not in line]
+
+
+def test_bad_images_are_named(tmp_path, capsys):
+    make_images(tmp_path / "real", 8, 0)
+    make_images(tmp_path / "fake", 8, 100)
+    (tmp_path / "real" / "00.png").write_bytes(b"no image")
     cut = (tmp_path / "fake" / "01.png").read_bytes()
     (tmp_path / "fake" / "01.png").write_bytes(cut[: len(cut) // 2])
     (tmp_path / "fake" / "02.png").write_bytes((tmp_path / "real" / "02.png").read_bytes())
     Image.new("RGB", (512, 256), "red").save(tmp_path / "real" / "03.png")
     Image.new("RGB", (200, 200), "blue").save(tmp_path / "real" / "04.png")
     assert build(tmp_path) == 0
-    said = capsys.readouterr().err.splitlines()
+    said = notes_in(capsys.readouterr().err)
     assert len(said) == 5
     for name, problem in (
         ("00", "can't be read"),
         ("01", "can't be read"),
-        ("02", "the same as the real picture"),
-        ("03", "net: pairs are of two shapes, so one picture will look squashed: 1, such as"),
-        ("04", "net: pairs hold one picture that is smaller than 256 px, which may look blurred: 1, such as"),
+        ("02", "the same as the real image"),
+        ("03", "512x256 and 256x256"),
+        ("04", "net: pairs were of two sizes"),
     ):
         assert any(f"{name}.png" in line and problem in line for line in said)
     algorithm = Study.read(tmp_path / "out").algorithms[0]
-    assert len(algorithm.practice + algorithm.test) == 5
-    assert len(list((tmp_path / "out" / "site" / "images").iterdir())) == 10
+    assert len(algorithm.practice + algorithm.test) == 4
+    assert len(list((tmp_path / "out" / "site" / "images").iterdir())) == 8
 
 
 def test_sixteen_bits_transparency_and_rotation(tmp_path):
@@ -203,11 +207,69 @@ def test_sixteen_bits_transparency_and_rotation(tmp_path):
     exif[0x0112] = 6
     turned.save(tmp_path / "turned.jpg", exif=exif)
     for name, value in (("deep.png", (128, 128, 128)), ("clear.png", (255, 255, 255))):
-        data, _ = pictures.encode(tmp_path / name, 2)
-        (tmp_path / "out.png").write_bytes(data)
-        with Image.open(tmp_path / "out.png") as picture:
-            assert picture.getpixel((0, 0)) == value
-    assert pictures.encode(tmp_path / "turned.jpg", 2)[1] == (2, 4)
+        assert images.read(tmp_path / name).image.getpixel((0, 0)) == value
+    assert images.read(tmp_path / "turned.jpg").image.size == (2, 4)
+    np.save(tmp_path / "floats.npy", np.zeros((2, 2), np.float32))
+    with pytest.raises(images.UnusableImageError, match="float32"):
+        images.read(tmp_path / "floats.npy")
+
+
+def decoded(data):
+    with Image.open(io.BytesIO(data)) as image:
+        assert (image.format, image.mode, image.info) == ("PNG", "RGB", {})
+        return np.asarray(image)
+
+
+def photo(width, height, lossless=True, seed=0):
+    values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return images.Photo(Image.fromarray(values), lossless)
+
+
+def test_images_keep_their_shape_and_their_pixels():
+    real, fake = photo(128, 64), photo(128, 64, seed=1)
+    data, worries = images.alike(real, fake)
+    assert worries == []
+    for png, one in zip(data, (real, fake), strict=True):
+        np.testing.assert_array_equal(decoded(png), np.asarray(one.image))
+
+
+@pytest.mark.parametrize(
+    ("real", "fake", "longest", "size"),
+    [
+        (photo(256, 128), photo(128, 64), 0, (64, 128)),
+        (photo(64, 128), photo(256, 512), 0, (128, 64)),
+        (photo(128, 64), photo(128, 64, seed=1), 256, (128, 256)),
+        (photo(128, 64), photo(128, 64, lossless=False), 0, (64, 128)),
+        (photo(511, 256), photo(256, 128), 0, (128, 256)),
+    ],
+)
+def test_what_is_changed_or_may_tell_real_from_fake_is_noted(real, fake, longest, size):
+    data, worries = images.alike(real, fake, longest)
+    assert [decoded(png).shape for png in data] == [(*size, 3)] * 2
+    assert len(worries) == 1
+
+
+def test_a_reduced_size_needs_no_note_and_other_shapes_are_no_pair():
+    data, worries = images.alike(photo(128, 64), photo(128, 64, seed=1), 32)
+    assert [decoded(png).shape for png in data] == [(16, 32, 3)] * 2
+    assert worries == []
+    with pytest.raises(images.UnusableImageError, match="128x64 and 64x64"):
+        images.alike(photo(128, 64), photo(64, 64))
+
+
+def test_fakes_of_a_lossy_format_are_noted_once(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for kind, ending in (("real", "png"), ("fake", "jpg")):
+        (tmp_path / kind).mkdir()
+        for number in range(4):
+            values = rng.integers(0, 256, (32, 64, 3), dtype=np.uint8)
+            Image.fromarray(values).save(tmp_path / kind / f"{number}.{ending}")
+    assert build(tmp_path) == 0
+    (line,) = notes_in(capsys.readouterr().err)
+    assert ": 4, such as" in line
+    for file in (tmp_path / "out" / "site" / "images").iterdir():
+        with Image.open(file) as image:
+            assert (image.format, image.size) == ("PNG", (64, 32))
 
 
 # ---- wrong arguments
@@ -217,31 +279,31 @@ def test_sixteen_bits_transparency_and_rotation(tmp_path):
     ("flags", "message"),
     [
         (["--trials=9"], "net has 4 usable pairs, but 1 practice trials and 9 others need 10"),
-        (["--trials=0"], "--trials and --size at least 1"),
-        (["--pairs=2"], "--pairs=2 is less"),
-        (["--url=http://pages.test"], "--url must begin with https://"),
-        (["--fake=net=real"], "Two --fake have the same name"),
+        (["--trials=0"], "trials"),
+        (["--pairs=2"], "pairs"),
+        (["--url=http://pages.test"], "https://"),
+        (["--fake=net=real"], "net, net"),
         (["--fake=\x1b[2J=real"], "control characters: '\\x1b[2J'"),
-        (["--fake=b=nowhere"], "--fake=b=nowhere is not a folder"),
+        (["--fake=b=nowhere"], "nowhere is not a folder"),
     ],
 )
 def test_wrong_flags_exit_with_2_and_leave_nothing(flags, message, tmp_path, capsys):
-    make_pictures(tmp_path / "real", 4, 0)
-    make_pictures(tmp_path / "fake", 4, 100)
+    make_images(tmp_path / "real", 4, 0)
+    make_images(tmp_path / "fake", 4, 100)
     assert build(tmp_path, *flags) == 2
     assert message in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fake", "real"]
 
 
 def test_a_taken_output_and_names_that_clash(tmp_path, capsys):
-    make_pictures(tmp_path / "real", 4, 0)
-    make_pictures(tmp_path / "fake", 4, 100)
+    make_images(tmp_path / "real", 4, 0)
+    make_images(tmp_path / "fake", 4, 100)
     assert build(tmp_path) == 0
     assert build(tmp_path) == 2
     assert "is there already" in capsys.readouterr().err
     (tmp_path / "real" / "00.jpg").write_bytes(b"")
     with pytest.raises(ConfigError, match=r"both 00\.jpg and 00\.png"):
-        pictures.find(tmp_path / "real", "--real")
+        images.find(tmp_path / "real")
 
 
 def test_a_fake_without_a_name_is_refused(capsys):
@@ -346,7 +408,7 @@ def spoil_nan(data):
         (spoil_study, "answers to another study ('0'"),
         (spoil_shown, "longer or shorter than 1000 ms, in 1 of 4 trials"),
         (spoil_nan, "longer or shorter than 1000 ms, in 1 of 4 trials"),
-        (spoil_left, "left the page while the pictures were shown, in 1 of 4"),
+        (spoil_left, "left the page while the images were shown, in 1 of 4"),
         (spoil_answer, "neither 1 nor 2"),
         (spoil_person, "no person's number"),
     ],
@@ -425,7 +487,7 @@ def test_score_exits_with_2_on_wrong_arguments(folder, study, tmp_path, capsys):
     assert score(folder, tmp_path, "--seed=-1") == 2
     (tmp_path / "key.json").write_text("{}")
     assert score(tmp_path, tmp_path) == 2
-    assert "is damaged" in capsys.readouterr().err
+    assert "is corrupt" in capsys.readouterr().err
     (tmp_path / "batch.csv").write_text("WorkerId,Input.x\n")
     assert score(folder, tmp_path) == 2
     assert "has no column Answer.answers; its columns are: WorkerId, Input.x" in capsys.readouterr().err

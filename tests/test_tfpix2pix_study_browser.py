@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
 
 PRACTICE, TRIALS = (10, 40) if os.environ.get("TFPIX2PIX_SLOW_TESTS") == "1" else (2, 4)
 
-# Sees for itself when a picture gets and loses its place on the screen, whatever the page writes down.
+# Sees for itself when an image gets and loses its place on the screen, whatever the page writes down.
 WATCH = """
     window.changes = [];
     new MutationObserver((records) => {
@@ -74,7 +74,7 @@ def begin(browser, url):
 
 
 def answer_all(browser, study, person, choose, press):
-    """Does all trials; `choose(number, fake)` says which picture is called the fake, `press` answers."""
+    """Does all trials; `choose(number, fake)` says which image is called the fake, `press` answers."""
     known = fakes(study)
     for number, names in enumerate(study.draw(person).trials):
         practice = number < study.practice
@@ -125,7 +125,7 @@ def test_the_page_draws_what_python_draws(browser, folder, study):
         assert browser.run(f"fnv1a({json.dumps(text)})") == plan.fnv1a(text)
 
 
-def test_a_person_does_all_trials_and_every_picture_is_shown_for_a_second(browser, folder, study, tmp_path, capsys):
+def test_a_person_does_all_trials_and_every_image_is_shown_for_a_second(browser, folder, study, tmp_path, capsys):
     browser.send("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
     browser.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path / "down"))
     begin(browser, address(folder, person=4))
@@ -159,7 +159,7 @@ def test_a_person_does_all_trials_and_every_picture_is_shown_for_a_second(browse
     off, seen_off = ([abs(duration - 1000) for duration in durations] for durations in (measured, seen))
     with capsys.disabled():
         print(
-            f"\n{len(measured)} pictures: the page measured {statistics.median(measured):.1f} ms (median), at most "
+            f"\n{len(measured)} images: the page measured {statistics.median(measured):.1f} ms (median), at most "
             f"{max(off):.1f} ms off; the observer {statistics.median(seen):.1f} ms, at most {max(seen_off):.1f} ms off"
         )
     # On 60 Hz a second is 60 frames. A busy machine loses some now and then, and then the page has to notice.
@@ -181,7 +181,7 @@ def test_a_person_does_all_trials_and_every_picture_is_shown_for_a_second(browse
         assert (result["algorithms"][0]["persons"], result["algorithms"][0]["fooled"]) == (1, 50)
 
 
-def test_what_is_on_the_screen_is_the_picture(browser, folder, study):
+def test_what_is_on_the_screen_is_the_image(browser, folder, study):
     begin(browser, address(folder, person=6))
     browser.key("Enter")
     for name in study.draw(6).trials[0]:
@@ -190,8 +190,8 @@ def test_what_is_on_the_screen_is_the_picture(browser, folder, study):
         assert box[2:] == [256, 256]
         with Image.open(io.BytesIO(browser.screenshot())) as screen:
             found = screen.convert("RGB").getpixel((int(box[0] + 100), int(box[1] + 100)))
-        with Image.open(folder / "site" / "images" / f"{name}.png") as picture:
-            assert found == pytest.approx(picture.getpixel((100, 100)), abs=2)
+        with Image.open(folder / "site" / "images" / f"{name}.png") as image:
+            assert found == pytest.approx(image.getpixel((100, 100)), abs=2)
     step(browser, "question")
     with Image.open(io.BytesIO(browser.screenshot())) as screen:
         assert screen.convert("RGB").getpixel((int(box[0] + 100), int(box[1] + 100))) == (128, 128, 128)
@@ -213,7 +213,7 @@ def test_a_phone_in_the_dark_with_fingers(browser, folder, study):
     browser.wait("recall(1).trials[0].answer === 2")
 
 
-def test_a_reload_goes_on_and_shows_no_picture_twice(browser, folder, study):
+def test_a_reload_goes_on_and_shows_no_image_twice(browser, folder, study):
     url = address(folder, person=3)
     begin(browser, url)
     browser.key("Enter")
@@ -221,7 +221,7 @@ def test_a_reload_goes_on_and_shows_no_picture_twice(browser, folder, study):
     begin(browser, url)
     assert browser.run("document.getElementById('start').textContent") == "Go on"
     browser.key("Enter")
-    step(browser, "question")  # at once: the pictures were seen before
+    step(browser, "question")  # at once: the images were seen before
     browser.key("1")
     step(browser, "feedback")
     browser.key("Enter")
@@ -237,7 +237,7 @@ def test_a_reload_goes_on_and_shows_no_picture_twice(browser, folder, study):
     assert second["shown_ms"] == [None, None]
 
 
-def test_leaving_the_page_while_a_picture_is_shown_is_written_down(browser, folder):
+def test_leaving_the_page_while_an_image_is_shown_is_written_down(browser, folder):
     begin(browser, address(folder, person=5))
     browser.key("Enter")
     browser.wait("document.querySelector('#stage .shown')")
@@ -329,7 +329,7 @@ def test_hostile_names_do_not_run(browser, folder):
     assert browser.run("typeof window.hacked") == "undefined"
 
 
-def test_a_missing_picture_is_said(browser, tmp_path):
+def test_a_missing_image_is_said(browser, tmp_path):
     folder = make_study(tmp_path, 0, 1)
     for file in (folder / "site" / "images").iterdir():
         file.unlink()

@@ -62,7 +62,6 @@ sys.meta_path.insert(0, Watch())
     [
         "from tfpix2pix.train import main; main([])",
         "from tfpix2pix.ablate import main; main([])",
-        "import tfpix2pix; tfpix2pix.fit(tfpix2pix.recipe('synthetic'))",
     ],
 )
 def test_tensorflow_is_set_up_before_it_is_loaded_unless_the_user_chose(start, cores, chosen, found, tmp_path):
@@ -72,6 +71,18 @@ def test_tensorflow_is_set_up_before_it_is_loaded_unless_the_user_chose(start, c
     command = [sys.executable, "-c", WATCHED + start]
     result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
     assert result.stdout.split() == found
+
+
+def test_the_library_leaves_the_process_as_it_is(pairs, tmp_path):
+    code = (
+        "import os, sys, tfpix2pix, tensorflow as tf; before = dict(os.environ); "
+        "tfpix2pix.fit(sys.argv[1], workdir=sys.argv[2], image_size=32, base_filters=2, patch_size=16, steps=2); "
+        "tf.random.normal((2,)); assert dict(os.environ) == before"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(pairs), str(tmp_path / "run")], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr
 
 
 @pytest.mark.parametrize(

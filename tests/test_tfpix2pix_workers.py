@@ -14,7 +14,8 @@ import pytest
 import tfpix2pix
 from tests.runs import small_config, weights
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.training.run_directory import RunDirectory, read_history
+from tfpix2pix.training.history import read_history
+from tfpix2pix.training.run_directory import RunDirectory
 from tfpix2pix.training.workers import check_cluster
 
 STEPS = 6

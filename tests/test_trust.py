@@ -23,8 +23,8 @@ from tests.evaluation import PSNR, evaluation, page_writer, png
 from tests.small import trained_generator
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.evaluation.page import Plot
-from tfpix2pix.evaluation.result import Figure, Score
 from tfpix2pix.inference import backends
+from tfpix2pix.metrics.metric import MetricInfo, MetricRow
 from tfpix2pix.training import checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -186,14 +186,14 @@ def inspection(folder):
 
 def evaluated(folder):
     """Writes an evaluation's page on which every name is hostile."""
-    score = Score("l1", HOSTILE, "lower", HOSTILE, HOSTILE)
+    score = MetricInfo("l1", HOSTILE, "lower", HOSTILE, HOSTILE)
     result = evaluation(
         about=dict.fromkeys(("model", "dataset", "command", HOSTILE), HOSTILE) | {"versions": {HOSTILE: HOSTILE}},
-        figures=[Figure(score, 0.5)],
-        scores=[score],
-        names=[f"{HOSTILE}{number}" for number in range(6)],
-        values={"l1": np.arange(6.0), PSNR.key: np.arange(6.0)},
-        remarks=[HOSTILE, f"`{HOSTILE}`"],
+        rows=(MetricRow(score, 0.5),),
+        image_metrics=(score,),
+        names=tuple(f"{HOSTILE}{number}" for number in range(6)),
+        values={"l1": np.arange(6.0), PSNR.name: np.arange(6.0)},
+        notes=(HOSTILE, f"`{HOSTILE}`"),
     )
     return page_writer(folder)(result, drawn=[Plot(HOSTILE, HOSTILE, png())])
 

@@ -6,37 +6,55 @@ The names below are loaded when they are first used, so importing the package is
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from pathlib import Path
 from typing import Any
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _HOMES = {
+    "CheckpointError": "errors",
     "ConfigError": "errors",
+    "DatasetError": "datasets",
     "FusedAdam": "training.optimizers",
+    "Interrupted": "errors",
+    "NonFiniteLossError": "errors",
+    "Pix2Pix": "training.pix2pix",
     "RunDirectory": "training.run_directory",
     "TrainConfig": "config",
-    "fit": "train",
-    "patchgan_discriminator": "models",
+    "evaluate": "evaluation",
+    "export": "exporting",
+    "Trainer": "training.trainer",
+    "fit": "training.fit",
+    "load": "inference.backends:open_model",
     "recipe": "recipes",
-    "unet_generator": "models",
 }
-__all__ = [
-    "ConfigError",
-    "FusedAdam",
-    "RunDirectory",
-    "TrainConfig",
-    "__version__",
-    "fit",
-    "patchgan_discriminator",
-    "recipe",
-    "unet_generator",
-]
+_MODULES = ("datasets", "losses", "models")
+__all__ = ["__version__", *_HOMES, *_MODULES]  # noqa: PLE0604
+
+
+def _check_pipelines() -> None:
+    """Tells of a folder or file `pipelines` of the user's that Python finds before ours."""
+    found = importlib.util.find_spec("pipelines")
+    ours = Path(__file__).resolve().parent.parent / "pipelines" / "__init__.py"
+    if found is None or found.origin is None or Path(found.origin).resolve() != ours:
+        place = found and (found.origin or ", ".join(found.submodule_search_locations or ()))
+        where = f"is hidden by {place}" if place else "is missing"
+        raise ImportError(
+            f"The package `pipelines`, which comes with tfpix2pix, {where}. Rename that, or start from another folder."
+        )
+
+
+_check_pipelines()
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    module, _, attribute = _HOMES[name].partition(":")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute or name)
 
 
 def __dir__() -> list[str]:

@@ -6,38 +6,23 @@ The defaults are the paper's; where a data set differs, `recipes` says so.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from pipelines.console import format_size, parse_value_range
+from tfpix2pix.choices import Checked, Size
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.flags import Size, flag
+from tfpix2pix.registry import DISCRIMINATORS, GENERATORS, LOSSES, VALIDATION_METRICS
 
 DEFAULT_DATASET = "synthetic"
-
-
-class _Checked:
-    """Gives a dataclass of choices its checks: one of the listed words, and numbers in their range."""
-
-    _ranges: Mapping[str, tuple[float, float]] = {}
-
-    def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for name, hint in hints.items():
-            words = get_args(hint)
-            value = getattr(self, name, None)
-            if words and all(isinstance(word, str | int) for word in words) and value not in words:
-                raise ConfigError(f"{flag(name)} must be one of {', '.join(map(str, words))}, not {value!r}.")
-        for name, (low, high) in self._ranges.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                upper = "" if high == float("inf") else f" to {high:g}"
-                raise ConfigError(f"{flag(name)} must be a number from {low:g}{upper or ' up'}, not {value!r}.")
+CUSTOM = "custom"  # a network, or a data set, that a program brought along
 
 
 _UP = float("inf")
@@ -45,7 +30,7 @@ _BELOW_ONE = 1.0 - 1e-9
 
 
 @dataclass(frozen=True)
-class DataConfig(_Checked):
+class DataConfig(Checked):
     """What is learned from."""
 
     dataset: str = DEFAULT_DATASET
@@ -84,25 +69,27 @@ class DataConfig(_Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if min(self.image_size) < 4:
-            raise ConfigError(f"--image-size must be at least 4, not {format_size(self.image_size)}.")
+            raise ConfigError(f"`image_size` must be at least 4, not {format_size(self.image_size)}.")
         try:
             parse_value_range(self.value_range)
         except ValueError as error:
-            raise ConfigError(f"--value-range: {error}.") from error
+            raise ConfigError(f"`value_range`: {error}.") from error
         if self.task in ("colorization", "inpainting") and self.direction == "BtoA":
-            raise ConfigError(f"--task={self.task} goes one way only: --direction=AtoB.")
+            raise ConfigError(f"`task` {self.task} goes one way only: `direction` AtoB.")
         if self.task != "pairs" and self.one_hot:
-            raise ConfigError("--one-hot needs label maps, so it doesn't go with --task.")
+            raise ConfigError("`one_hot` needs label maps, so it doesn't go with `task`.")
 
 
 @dataclass(frozen=True)
-class ModelConfig(_Checked):
+class ModelConfig(Checked):
     """The two networks."""
 
-    generator: Literal["unet", "encoder_decoder"] = "unet"
-    """With or without skips."""
+    generator: Annotated[str, tyro.conf.arg(metavar="|".join(GENERATORS))] = "unet"
+    """The generator's form. `unet` has skip connections, `encoder_decoder` has none."""
+    discriminator: Annotated[str, tyro.conf.arg(metavar="|".join(DISCRIMINATORS))] = "patchgan"
+    """The discriminator's form."""
     base_filters: int = 64
-    """Filters of the first layer; the others follow."""
+    """Filters in the first layer; deeper layers double up to 8x."""
     patch_size: Literal[1, 16, 70, 286] = 70
     """Receptive field of the discriminator, pixels."""
     norm: Literal["instance", "batch", "none"] = "instance"
@@ -112,9 +99,18 @@ class ModelConfig(_Checked):
 
     _ranges = {"base_filters": (1, _UP), "dropout": (0, _BELOW_ONE)}
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, registry in ((self.generator, GENERATORS), (self.discriminator, DISCRIMINATORS)):
+            if name != CUSTOM:
+                registry.check(name)
+
+
+_OWN = {"gan": "adversarial", "l1": "l1_weight"}
+
 
 @dataclass(frozen=True)
-class ObjectiveConfig(_Checked):
+class ObjectiveConfig(Checked):
     """What is minimised, and how fast."""
 
     adversarial: Literal["cgan", "gan", "none"] = "cgan"
@@ -126,20 +122,31 @@ class ObjectiveConfig(_Checked):
     learning_rate: float = 2e-4
     """Adam's learning rate, for both networks."""
     lr_decay: Literal["none", "linear"] = "none"
-    """Constant rate, or a fall to 0 over the second half of the run."""
+    """`linear` decays to 0 over the second half of training."""
     ema: float = 0.0
-    """Decay of a moving average of the generator, say 0.999, which is then the one to use; 0 keeps none."""
+    """Decay of a moving average of the generator (EMA), say 0.999, which is then the one to use; 0 keeps none."""
+    losses: tuple[str, ...] = ()
+    """Further terms that the generator minimises, NAME=WEIGHT each."""
+    custom_losses: tyro.conf.Suppress[tuple[str, ...]] = ()
+    """The same, of terms that a program brought along."""
 
     _ranges = {"l1_weight": (0, _UP), "learning_rate": (1e-12, _UP), "ema": (0, _BELOW_ONE)}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.adversarial == "none" and self.l1_weight == 0:
-            raise ConfigError("--adversarial=none with --l1-weight=0 leaves nothing to learn from. Give one of them.")
+        if self.adversarial == "none" and self.l1_weight == 0 and not (self.losses or self.custom_losses):
+            raise ConfigError("`adversarial` none with `l1_weight` 0 leaves nothing to learn from. Give one of them.")
+        for text in self.losses:
+            name, equals, weight = text.partition("=")
+            if not equals or not re.fullmatch(r"\d+\.?\d*(e-?\d+)?", weight):
+                raise ConfigError(f"`losses` takes NAME=WEIGHT, such as l1=10, not {text!r}.")
+            if name in ("gan", "l1"):
+                raise ConfigError(f"`losses`: {name} has a choice of its own, `{_OWN[name]}`.")
+            LOSSES.check(name)
 
 
 @dataclass(frozen=True)
-class RunConfig(_Checked):
+class RunConfig(Checked):
     """How long, where, and on what."""
 
     workdir: Path = Path("runs") / DEFAULT_DATASET
@@ -152,18 +159,23 @@ class RunConfig(_Checked):
     """Fixes weights, order, crops and noise."""
     mixed_precision: Literal["none", "float16", "bfloat16"] = "none"
     """Compute in half precision on GPUs that are fast at it; weights stay float32."""
-    recompute: bool = False
-    """Keep less in memory for the gradients and compute it again: for large pictures; the result is the same."""
     jit_compile: bool = False
     """Let XLA compile the step, for each device on its own: meant for GPUs; a CPU takes twice as long with it."""
     strategy: Literal["auto", "one", "mirrored", "multiworker"] = "auto"
-    """One device, or a copy on each GPU, or on those of all machines that TF_CONFIG names; auto takes all own GPUs."""
+    """One device, or a copy on each GPU, or on those of all machines that TF_CONFIG names; auto takes as many of this
+    machine's GPUs as divide the batch."""
     deterministic: Literal["auto", "on", "off"] = "auto"
     """Same bits every time; auto: on without a GPU, where it costs nothing."""
     sample_every: int = 0
     """Steps between evaluations and sample sheets; 0: ten a run, at least every 1000 steps."""
     checkpoint_minutes: float = 5.0
     """Minutes between checkpoints."""
+    best_metric: Annotated[str, tyro.conf.arg(metavar="|".join(VALIDATION_METRICS))] = "l1"
+    """Which metric on the validation pairs decides what the best generator is."""
+    patience: int = 0
+    """Stop after so many evaluations in a row without a better one by that metric; 0: never."""
+    init_from: Path | None = None
+    """Start from the weights of another run's folder, or of a .keras file, with fresh optimizers (fine-tuning)."""
 
     _ranges = {
         "epochs": (1, _UP),
@@ -171,7 +183,12 @@ class RunConfig(_Checked):
         "seed": (0, 2**31 - 1),
         "sample_every": (0, _UP),
         "checkpoint_minutes": (0, _UP),
+        "patience": (0, _UP),
     }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        VALIDATION_METRICS.check(self.best_metric)
 
     def total_steps(self, pairs: int, batch_size: int) -> int:
         """Returns the length of the run for so many training pairs."""
@@ -192,6 +209,28 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     run: RunConfig = field(default_factory=RunConfig)
+
+    def replace(self, **choices: Any) -> TrainConfig:
+        """Returns the same choices but for those named, whatever group they are of.
+
+        Raises:
+            ConfigError: if there is no choice of a name, or a value isn't allowed.
+
+        Example:
+            >>> TrainConfig().replace(base_filters=16, steps=20_000)
+        """
+        groups = {name: dict[str, Any]() for name in GROUPS}
+        for choice, value in choices.items():
+            group = next((name for name, kind in GROUPS.items() if choice in _names(kind)), None)
+            if group is None:
+                known = [name for kind in GROUPS.values() for name in _names(kind)]
+                near = difflib.get_close_matches(choice, known)
+                hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
+                raise ConfigError(f"There is no choice {choice!r}. {hint}")
+            groups[group][choice] = _as_declared(choice, value)
+        return TrainConfig(
+            **{name: dataclasses.replace(getattr(self, name), **values) for name, values in groups.items()}
+        )
 
     def to_json(self) -> str:
         """Returns the choices as indented JSON."""
@@ -219,8 +258,15 @@ GROUPS: dict[str, Any] = {
     "objective": ObjectiveConfig,
     "run": RunConfig,
 }
-_PATHS = ("data_dir", "exclude", "workdir")
+_PATHS = ("data_dir", "exclude", "workdir", "init_from")
 _RENAMED = {"leave_out": "exclude", "mirror": "flip", "hole": "mask"}  # since version 0.1
+_DROPPED = ("recompute",)  # changed no result
+
+
+_SCHEDULED = (
+    ", but `lr_decay` linear makes the length a part of the schedule: to train longer, start a new run from this one's "
+    "weights with `init_from`"
+)
 
 
 def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
@@ -230,14 +276,14 @@ def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
     at may change when a run resumes. Whether the data are the same, their fingerprint tells.
     """
     may_change = {"dataset", "data_dir", "exclude", "value_range", "check_data", "cache_gib"}
-    may_change |= {"workdir", "strategy", "recompute", "sample_every", "checkpoint_minutes"}
+    may_change |= {"workdir", "strategy", "sample_every", "checkpoint_minutes", "best_metric", "patience"}
     if new.objective.lr_decay == "none":
         may_change |= {"steps", "epochs"}
     lines = []
     for group, before in dataclasses.asdict(old).items():
         after = dataclasses.asdict(getattr(new, group))
         lines += [
-            f"{flag(name)}: {before[name]} there, {after[name]} now"
+            f"`{name}`: {before[name]} there, {after[name]} now{_SCHEDULED if name in ('steps', 'epochs') else ''}"
             for name in before
             if name not in may_change and before[name] != after[name]
         ]
@@ -245,23 +291,32 @@ def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
 
 
 def _read_group(group: Any, values: Mapping[str, Any]) -> Any:
-    values = {_RENAMED.get(name, name): value for name, value in values.items()}
-    if "image_size" in values:
-        values["image_size"] = tuple(values["image_size"])
-    for name in _PATHS:
-        if values.get(name) is not None:
-            values[name] = Path(values[name])
+    values = {_RENAMED.get(name, name): value for name, value in values.items() if name not in _DROPPED}
+    values = {name: _as_declared(name, value) for name, value in values.items()}
     for choice in dataclasses.fields(group):
         value = values.get(choice.name, choice.default)
         if not _is_like(value, choice.default):
-            raise ConfigError(f"{flag(choice.name)} can't be {value!r}.")
+            raise ConfigError(f"`{choice.name}` can't be {value!r}.")
     return group(**values)
+
+
+def _names(group: Any) -> list[str]:
+    return [choice.name for choice in dataclasses.fields(group)]
+
+
+def _as_declared(name: str, value: Any) -> Any:
+    """Gives paths and tuples their type, which JSON doesn't know and a caller needn't."""
+    if name == "image_size":
+        return (value, value) if isinstance(value, int) else tuple(value)
+    if name in ("losses", "custom_losses"):
+        return tuple(value)
+    return Path(value) if name in _PATHS and value is not None else value
 
 
 def _is_like(value: object, default: object) -> bool:
     """Tells whether a value has its default's type; paths may be missing, and numbers with a fraction have none."""
     if isinstance(default, tuple) and isinstance(value, tuple):
-        return list(map(type, value)) == list(map(type, default))
+        return not default or list(map(type, value)) == list(map(type, default))
     if default is None:
         return value is None or isinstance(value, Path)
     return type(value) is type(default) or (isinstance(default, float) and type(value) is int)

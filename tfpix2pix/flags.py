@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import dataclasses
+import re
 
-import tyro
+from pipelines import console
+from tfpix2pix.choices import Size
+from tfpix2pix.config import GROUPS
 
-from pipelines.console import format_size, parse_size
-
-
-def flag(name: str) -> str:
-    """Returns the flag of a choice: `--batch-size` of `batch_size`."""
-    return "--" + name.replace("_", "-")
+__all__ = ["Size", "error"]
 
 
-Size = Annotated[
-    tuple[int, int],
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="N|HxW",
-        instance_from_str=lambda words: parse_size(words[0]),
-        is_instance=lambda value: isinstance(value, tuple) and len(value) == 2,
-        str_from_instance=lambda size: [format_size(size)],
-    ),
-]
+def error(message: object) -> None:
+    """Prints why a command ends; choices of a run that the message names in backticks become their flags."""
+    choices = {field.name for group in GROUPS.values() for field in dataclasses.fields(group)}
+
+    def as_flag(found: re.Match[str]) -> str:
+        return "--" + found[1].replace("_", "-") if found[1] in choices else found[0]
+
+    console.error(re.sub(r"`(\w+)`", as_flag, str(message)))

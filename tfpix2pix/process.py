@@ -14,7 +14,7 @@ def prepare_tensorflow() -> None:
 
     oneDNN's kernels are TensorFlow's default on newer Intel processors only; with them a step is faster on others too.
     On two cores every operation gets one: a step always has two to work on, such as the discriminator on the real
-    picture beside the generator, and two of them at once are faster than two in turn that are each split in halves.
+    image beside the generator, and two of them at once are faster than two in turn that are each split in halves.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if usable_cores() == 2:
@@ -39,5 +39,5 @@ def set_determinism(choice: str) -> None:
     """Turns deterministic kernels on for the whole process: `"on"`, `"off"`, or `"auto"` (on without a GPU)."""
     import tensorflow as tf
 
-    if choice == "on" or (choice == "auto" and not tf.config.list_logical_devices("GPU")):
+    if choice == "on" or (choice == "auto" and not tf.config.list_physical_devices("GPU")):
         tf.config.experimental.enable_op_determinism()

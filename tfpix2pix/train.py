@@ -2,112 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import tyro
 
 from pipelines import DatasetError, console
-from pipelines.console import quieten_tensorflow
+from tfpix2pix import process
 from tfpix2pix.config import TrainConfig
-from tfpix2pix.errors import ConfigError
-from tfpix2pix.process import prepare_tensorflow
+from tfpix2pix.errors import CheckpointError, ConfigError, Interrupted, NonFiniteLossError
+from tfpix2pix.flags import error
 from tfpix2pix.recipes import recipe_of
-from tfpix2pix.training.data import check_data, open_data, preprocessing
 
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-    from tfpix2pix.training.run_directory import RunDirectory
-
-_logger = logging.getLogger("tfpix2pix.train")  # also where it is run as a program
-
-
-def fit(config: TrainConfig) -> RunDirectory:
-    """Trains a run to its end and returns its folder; a run that is found there resumes.
-
-    What a user should know of the data set is logged, a warning each.
-
-    Args:
-        config: every choice; `tfpix2pix.recipe(dataset)` gives a data set's own.
-
-    Raises:
-        ConfigError: if the choices don't fit each other, the images, or the run that lies there.
-        DatasetError: if the data set can't be had, or files of it are bad.
-        NonFiniteLossError: if training diverges.
-        Interrupted: after SIGINT or SIGTERM, once everything is saved.
-
-    Example:
-        >>> run = tfpix2pix.fit(tfpix2pix.recipe("synthetic"))
-    """
-    from tfpix2pix.training.fingerprint import DataDescription
-    from tfpix2pix.training.run_directory import RunDirectory
-
-    prepare_tensorflow()
-    run = RunDirectory(config.run.workdir)
-    run.check(config)
-    strategy = _strategy(config)
-    splits = open_data(config.data)
-    for note in splits.notes:
-        _logger.warning("%s", note)
-    training, validation = splits["train"], splits["val"]
-    data = DataDescription.of(preprocessing(config.data), training, validation)
-    run.check_data(data)
-    if config.data.check_data:
-        check_data(training, validation)
-
-    from tfpix2pix.training.state import build_state
-    from tfpix2pix.training.trainer import Trainer
-    from tfpix2pix.training.workers import Workers
-
-    workers = Workers(strategy)
-    try:
-        with strategy.scope():
-            state = build_state(config, *(encoding.depth for encoding in data.encodings))
-    except ValueError as error:
-        raise ConfigError(f"The networks can't be built: {error}") from error
-    if workers.chief:
-        run.create(config, data.to_json())
-    workers.wait()
-    if not workers.chief:  # which may have been here before there was a folder
-        run.check(config)
-        run.check_data(data)
-    with run.locked() if workers.chief else contextlib.nullcontext():
-        Trainer(config, run, strategy, workers, state, preprocessing(config.data), training, validation).train()
-    return run
-
-
-def _strategy(config: TrainConfig) -> tf.distribute.Strategy:
-    """Prepares TensorFlow for a run and returns its strategy, before anything is computed.
-
-    Raises:
-        ConfigError: if the run doesn't fit its devices, or TF_CONFIG doesn't tell the workers.
-    """
-    from tfpix2pix import process
-    from tfpix2pix.training import devices
-    from tfpix2pix.training.workers import check_cluster
-
-    if config.run.strategy == "multiworker":
-        number, count = check_cluster()
-        print(f"worker {number + 1} of {count}: waiting for the others", file=sys.stderr, flush=True)
-    process.disable_malloc_trim()
-    strategy = devices.make_strategy(config.run.strategy)
-    process.set_determinism(config.run.deterministic)
-    replicas = strategy.num_replicas_in_sync
-    if config.data.batch_size % replicas:
-        raise ConfigError(
-            f"--batch-size must be a multiple of the {replicas} devices, not {config.data.batch_size}. "
-            "--strategy=one trains on one of them."
-        )
-    if config.run.jit_compile and config.model.norm == "batch" and replicas > 1:
-        raise ConfigError(
-            "--jit-compile on several devices doesn't go with --norm=batch, whose averages run over all of them. "
-            "Leave out one of these, or give --strategy=one."
-        )
-    return strategy
+_RESUMES = "The same command resumes from the last checkpoint"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,73 +29,86 @@ def main(arguments: Sequence[str] | None = None) -> int:
             default=recipe_of(arguments),
             args=arguments,
         )
-    except (ConfigError, DatasetError) as error:
-        console.error(error)
+    except (ConfigError, DatasetError) as wrong:
+        error(wrong)
         return 2
-    return _run(config)
+    return run(config)
 
 
-def _run(config: TrainConfig) -> int:
-    prepare_tensorflow()
-    quieten_tensorflow()
-    import tensorflow as tf
-
+def run(config: TrainConfig) -> int:
+    """Trains; returns the exit status."""
+    process.prepare_tensorflow()
+    console.quieten_tensorflow()
+    process.disable_malloc_trim()
+    process.set_determinism(config.run.deterministic)
     from tfpix2pix.training import devices
-    from tfpix2pix.training.checkpoint import CheckpointError
-    from tfpix2pix.training.trainer import Interrupted, NonFiniteLossError
+    from tfpix2pix.training.fit import fit
 
-    print(devices.describe(*_computation(config)), file=sys.stderr)
+    precision = "float32" if config.run.mixed_precision == "none" else f"mixed {config.run.mixed_precision}"
+    print(devices.describe(precision, 1 if config.run.strategy == "one" else None), file=sys.stderr)
     try:
-        run = fit(config)
-    except Interrupted as stop:
-        print(stop, file=sys.stderr)
-        return 128 + stop.signal_number
+        done = fit(config)
     except KeyboardInterrupt:
-        print("stopped before the first step; the same command starts again", file=sys.stderr)
+        print(_stopped_at_once(config), file=sys.stderr)
         return 130
-    except (ConfigError, DatasetError) as error:
-        console.error(error)
-        return 2
-    except (CheckpointError, NonFiniteLossError) as error:
-        console.error(error)
-        return 1
-    except (OSError, tf.errors.OpError, UnicodeDecodeError) as error:
-        return _blame(config, error)
-    print(f"\nFinished: {run.generator}\nImages: {run.samples}  Losses: {run.loss_plot}")
-    print(f"Next: tensorboard --logdir {run.logs}")
+    except Interrupted as stop:
+        print(f"stopped at step {stop.step}; everything is saved. {_RESUMES}.", file=sys.stderr)
+        return 128 + stop.signal_number
+    except Exception as failure:
+        message, status = _explain(config, failure)
+        error(message)
+        return status
+    print(f"\nFinished: {done.generator}\nImages: {done.samples}  Losses: {done.loss_plot}")
+    print(f"Next: tensorboard --logdir {done.logs}")
     return 0
 
 
-def _computation(config: TrainConfig) -> tuple[str, int | None]:
-    """Returns a run's precision, and how many GPUs it uses at most."""
-    precision = "float32" if config.run.mixed_precision == "none" else f"mixed {config.run.mixed_precision}"
-    return precision, 1 if config.run.strategy == "one" else None
+def _stopped_at_once(config: TrainConfig) -> str:
+    """Returns what is left of a run that was stopped without waiting for its state to be saved."""
+    from tfpix2pix.training import checkpoint
+    from tfpix2pix.training.run_directory import RunDirectory
+
+    step = checkpoint.newest_step(RunDirectory(config.run.workdir).checkpoints)
+    return f"stopped; the same command {f'resumes from step {step}' if step else 'starts again'}"
 
 
-def _blame(config: TrainConfig, error: OSError | tf.errors.OpError | UnicodeDecodeError) -> int:
-    """Says what is behind an error that stopped training: disk, another worker, or an image; returns the status.
+def _explain(config: TrainConfig, failure: Exception) -> tuple[str, int]:
+    """Returns what to say of an error that stopped training, and the exit status; raises what is a bug.
 
     What can't be decoded is TensorFlow's own message, where it quotes the bytes of a corrupt image.
     """
-    resumes = "The same command resumes from the last checkpoint"
-    if isinstance(error, OSError):
-        console.error(f"{error}\n{resumes} once that is fixed.")
-        return 1
-    if config.run.strategy == "multiworker" and not isinstance(error, UnicodeDecodeError):
-        reason = error.message.splitlines()[0][:200]
-        console.error(
-            f"another worker has ended, or can't be reached ({reason}).\n"
-            f"{resumes} once it is given to all workers again."
-        )
-        return 1
-    # The input pipeline itself needn't name the file.
+    import tensorflow as tf
+
+    if isinstance(failure, ConfigError | DatasetError):
+        return str(failure), 2
+    if isinstance(failure, CheckpointError | NonFiniteLossError):
+        return str(failure), 1
+    if isinstance(failure, OSError):
+        return f"{failure}\n{_RESUMES} once that is fixed.", 1
+    if isinstance(failure, tf.errors.ResourceExhaustedError):
+        return (
+            "This doesn't fit into memory. A smaller `batch_size`, `image_size` or `base_filters` helps, and on GPUs "
+            "`mixed_precision` float16 or bfloat16. With another of these it is a new run: give another `workdir`."
+        ), 1
+    if isinstance(failure, tf.errors.OpError) and config.run.strategy == "multiworker":
+        reason = failure.message.splitlines()[0][:200]
+        what = f"Another worker has ended, or can't be reached ({reason})."
+        return f"{what}\n{_RESUMES} once it is given to all workers again.", 1
+    if isinstance(failure, tf.errors.OpError | UnicodeDecodeError) and (faults := _faults(config)):
+        return f"{faults}\n{_RESUMES} once that is fixed.", 2
+    raise failure
+
+
+def _faults(config: TrainConfig) -> DatasetError | None:
+    """Looks for the file behind an error of the input pipeline, which needn't name it."""
+    from tfpix2pix.training.data import check_data, open_data
+
     try:
         splits = open_data(config.data)
         check_data(splits["train"], splits["val"])
     except DatasetError as faults:
-        console.error(f"{faults}\n{resumes} once that is fixed.")
-        return 2
-    raise error
+        return faults
+    return None
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from pipelines.catalog import DATASETS
 from pipelines.datasets import folder, photos
 from pipelines.spec import MAX_PIXELS, RGB, Encoding, Fault, Preprocessing, faults_of
 from tfpix2pix.config import TrainConfig
-from tfpix2pix.errors import ConfigError
+from tfpix2pix.errors import CheckpointError, ConfigError
 from tfpix2pix.files import plan_outputs
 from tfpix2pix.inference import backends
 from tfpix2pix.inference.folder import translate_folder
@@ -199,7 +199,7 @@ class Loaders:
         before = {name: variable.numpy() for name, variable in variables.items()}
         try:
             _, damaged = checkpoint.restore(self.source, variables)
-        except checkpoint.CheckpointError as error:
+        except CheckpointError as error:
             require(str(bad) in str(error), f"not named: {error}")
             unchanged = all(np.array_equal(before[name], variables[name].numpy()) for name in before)
             require(unchanged, "refused, but half restored")

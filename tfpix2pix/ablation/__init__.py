@@ -1,1 +1,1 @@
-"""What `ablate` is made of: the paper's tables, and ours beside them."""
+"""The paper's comparisons: every row of a table trained and evaluated, beside the paper's numbers."""

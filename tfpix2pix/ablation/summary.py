@@ -12,16 +12,19 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.cache import write_atomically
 from tfpix2pix.ablation.tables import GROUND_TRUTH, Published, Table
-from tfpix2pix.evaluation.result import Figure, Result
+from tfpix2pix.evaluation import Evaluation
+from tfpix2pix.metrics.metric import MetricRow
 from tfpix2pix.training.figures import aligned
 
 _LABELS = {"pixel_accuracy": "pixel acc.", "class_accuracy": "class acc.", "iou": "IoU"}
-# Ours: the key of a figure, and what heads its column; headings in two lines let ten columns fit a terminal.
+# Ours: the name of a metric, and what heads its column; headings in two lines let ten columns fit a terminal.
 _COLUMNS = {
     **{f"{kind}_{key}": f"ours {label}" for kind in ("fcn", "seg") for key, label in _LABELS.items()},
     **{"l1": "ours L1", "psnr": "ours PSNR dB", "ssim": "ours SSIM"},
     **{f"lab_{channel.lower()}": f"colours {channel}" for channel in "Lab"},
 }
+CITYSCAPES = "cityscapes"
+_ELSEWHERE = "The paper's numbers are of Cityscapes, another data set, so they aren't shown."
 _GAP, _PAPER, _INK = 6, (255, 255, 255), (60, 60, 60)
 
 
@@ -31,27 +34,28 @@ class Row:
 
     Attributes:
         label: of the variant.
-        published: the paper's three figures.
-        results: one evaluation a seed; none for the row of the real pictures.
+        published: the paper's three numbers, or `None` where they are of another data set.
+        results: one evaluation a seed.
     """
 
     label: str
-    published: Published
-    results: tuple[Result, ...]
+    published: Published | None
+    results: tuple[Evaluation, ...]
 
 
-def rows_of(table: Table, results: Mapping[str, Sequence[Result]], photo_to_labels: bool) -> list[Row]:
+def rows_of(table: Table, results: Mapping[str, Sequence[Evaluation]], *, dataset: str) -> list[Row]:
     """Returns the rows of a table.
 
     Args:
         table: one of the paper's.
         results: by a variant's label, one a seed.
-        photo_to_labels: whether the target is a label map, so that the paper's table 6 is the one to compare with.
+        dataset: that they are of; the paper's numbers are of Cityscapes and stand beside that alone.
     """
+    to_labels = any("seg_iou" in result.metrics for many in results.values() for result in many)  # table 6
     return [
         Row(
             variant.label,
-            variant.segmentation if photo_to_labels else variant.published,
+            None if dataset != CITYSCAPES else variant.segmentation if to_labels else variant.published,
             tuple(results.get(variant.label, ())),
         )
         for variant in table.variants
@@ -63,16 +67,17 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
 
     Ours are means over the seeds; with more than one, half the distance of the lowest and the highest follows.
     """
-    figures = _columns(rows)
-    header = ["", *(f"paper {label}" for label in _LABELS.values()), *map(_heading, figures)]
+    shown = _columns(rows)
+    paper = [f"paper {label}" for label in _LABELS.values()] if _with_paper(rows) else []
+    header = ["", *paper, *map(_heading, shown)]
     lines = [
-        [row.label, *map(_published, row.published), *(_spread(row.results, figure.score.key) for figure in figures)]
+        [row.label, *map(_published, row.published or ()), *(_spread(row.results, one.metric.name) for one in shown)]
         for row in rows
     ]
-    if any(figure.real is not None for figure in figures):
-        # The real pictures are the same for all rows, so any row tells what the recogniser sees in them.
-        real = ["-" if figure.real is None else f"{figure.real:.3f}" for figure in figures]
-        lines.append(["real pictures", *map(_published, GROUND_TRUTH), *real])
+    if any(one.real is not None for one in shown):
+        # The real images are the same for all rows, so any row tells what the segmentation network sees in them.
+        real = ["-" if one.real is None else f"{one.real:.3f}" for one in shown]
+        lines.append(["real images", *map(_published, GROUND_TRUTH if paper else ()), *real])
     return header, lines
 
 
@@ -101,12 +106,13 @@ def markdown(table: Table, rows: Sequence[Row], about: Sequence[str]) -> str:
         else "Ours: one seed a row."
     )
     reading += " ↓: lower is better, ↑: higher is better. Colours: intersections of the histograms of L, a and b."
-    paragraphs = [f"# {table.title}", "\n".join(body), reading, table.source, *about]
+    source = table.source if _with_paper(rows) else f"{_ELSEWHERE} {table.source}"
+    paragraphs = [f"# {table.title}", "\n".join(body), reading, source, *about]
     return "\n\n".join(paragraphs) + "\n"
 
 
 def to_json(table: Table, rows: Sequence[Row], about: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what `table.json` holds: every figure of every seed with its interval, and the paper's."""
+    """Returns what `table.json` holds: every metric of every seed with its interval, and the paper's."""
     return {
         "table": table.title,
         "source": table.source,
@@ -114,12 +120,9 @@ def to_json(table: Table, rows: Sequence[Row], about: Mapping[str, Any]) -> dict
         "rows": [
             {
                 "label": row.label,
-                "paper": dict(zip(_LABELS, row.published, strict=True)),
+                "paper": row.published and dict(zip(_LABELS, row.published, strict=True)),
                 "seeds": [
-                    {
-                        figure.score.key: {"value": figure.value, "low": figure.low, "high": figure.high}
-                        for figure in result.figures
-                    }
+                    {one.metric.name: {"value": one.value, "low": one.low, "high": one.high} for one in result.rows}
                     for result in row.results
                 ],
             }
@@ -129,15 +132,15 @@ def to_json(table: Table, rows: Sequence[Row], about: Mapping[str, Any]) -> dict
 
 
 def sheet(columns: Sequence[tuple[str, Path]], names: Sequence[str], file: Path) -> None:
-    """Writes a PNG that shows inputs through all variants: a row a picture, a column a variant.
+    """Writes a PNG that shows inputs through all variants: a row an image, a column a variant.
 
     Args:
         columns: a caption and the folder of PNG files it heads, from left to right.
-        names: which pictures, without the ending.
+        names: which images, without the ending.
         file: the PNG to write.
     """
-    pictures = [[_open(folder / f"{name}.png") for _, folder in columns] for name in names]
-    width, height = pictures[0][0].size
+    images = [[_open(folder / f"{name}.png") for _, folder in columns] for name in names]
+    width, height = images[0][0].size
     captions = [caption.replace(" (", "\n(") for caption, _ in columns]
     font = _font_that_fits([line for caption in captions for line in caption.split("\n")], width)
     lines = 1 + max(caption.count("\n") for caption in captions)
@@ -151,34 +154,37 @@ def sheet(columns: Sequence[tuple[str, Path]], names: Sequence[str], file: Path)
     for column, caption in enumerate(captions):
         left = _GAP + column * (width + _GAP)
         draw.multiline_text((left + width // 2, top // 2), caption, _INK, font, anchor="mm", align="center")
-        for row, line in enumerate(pictures):
+        for row, line in enumerate(images):
             canvas.paste(line[column], (left, top + row * (height + _GAP)))
     write_atomically(file, canvas.save)
 
 
-def _columns(rows: Sequence[Row]) -> list[Figure]:
-    """Returns the figures to show, as the first evaluation has them: those of the labels first."""
+def _with_paper(rows: Sequence[Row]) -> bool:
+    return any(row.published is not None for row in rows)
+
+
+def _columns(rows: Sequence[Row]) -> list[MetricRow]:
+    """Returns the metrics to show, as the first evaluation has them: those of the labels first."""
     first = next((result for row in rows for result in row.results), None)
     if first is None:
         return []
-    found = [first.figure(key) for key in _COLUMNS]
-    return [figure for figure in found if figure is not None]
+    return [first.metrics[name] for name in _COLUMNS if name in first.metrics]
 
 
-def _heading(figure: Figure) -> str:
-    return f"{_COLUMNS[figure.score.key]} {'↓' if figure.score.better == 'lower' else '↑'}"
+def _heading(row: MetricRow) -> str:
+    return f"{_COLUMNS[row.metric.name]} {'↓' if row.metric.better == 'lower' else '↑'}"
 
 
 def _published(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _spread(results: Sequence[Result], key: str) -> str:
-    figures = [figure for figure in (result.figure(key) for result in results) if figure is not None]
-    if not figures:
+def _spread(results: Sequence[Evaluation], name: str) -> str:
+    rows = [result.metrics[name] for result in results if name in result.metrics]
+    if not rows:
         return "-"
-    values = [figure.value for figure in figures]
-    digits = 1 if figures[0].score.unit else 3
+    values = [row.value for row in rows]
+    digits = 1 if rows[0].metric.unit else 3
     mean = f"{np.mean(values):.{digits}f}"
     return mean if len(values) == 1 else f"{mean} ± {(max(values) - min(values)) / 2:.{digits}f}"
 
@@ -189,12 +195,12 @@ def _two_lines(head: str) -> tuple[str, str]:
 
 
 def _open(file: Path) -> Image.Image:
-    with Image.open(file) as picture:
-        return picture.convert("RGB")
+    with Image.open(file) as image:
+        return image.convert("RGB")
 
 
 def _font_that_fits(captions: Sequence[str], width: int) -> Any:
-    """Returns the largest font, from 8 to 20 pixels, in which the longest caption is no wider than a picture."""
+    """Returns the largest font, from 8 to 20 pixels, in which the longest caption is no wider than an image."""
     for size in range(20, 8, -1):
         font = ImageFont.load_default(size)
         if max(font.getlength(caption) for caption in captions) <= width:

@@ -1,4 +1,4 @@
-"""The grids of the paper's tables 1, 2, 3 and 6, with the published figures."""
+"""The grids of the paper's tables 1, 2, 3 and 6, with the published numbers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Table:
 
     Attributes:
         title: what it compares.
-        source: which table it is, and how the published figures were had.
+        source: which table it is, and how the published numbers were had.
         variants: its rows.
     """
 
@@ -59,7 +59,7 @@ class Table:
     variants: tuple[Variant, ...]
 
 
-GROUND_TRUTH: Published = (0.80, 0.26, 0.21)  # the recogniser on real photos, tables 1 to 3
+GROUND_TRUTH: Published = (0.80, 0.26, 0.21)  # the segmentation network on real photos, tables 1 to 3
 _CITYSCAPES = "FCN-scores on Cityscapes labels -> photo, 256 px, FCN-8s"
 
 TABLES: dict[str, Table] = {

@@ -1,4 +1,4 @@
-"""Opens what is to be evaluated, and gathers its images: what went in, what came out, what should have."""
+"""Opens what is to be evaluated, and collects its images: what went in, what came out, what should have."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from pipelines.spec import Encoding, Source, faults_of, group_faults
 from tfpix2pix.config import DataConfig, TrainConfig
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.inference.backends import Model, saved_model_of
-from tfpix2pix.metrics import segmentation
-from tfpix2pix.metrics.pictures import Pictures
+from tfpix2pix.metrics.images import Classes, Images
+from tfpix2pix.metrics.metric import Samples
+from tfpix2pix.metrics.segmentation import class_maps as to_class_maps
 from tfpix2pix.training.data import HOW_TO_EXCLUDE, open_data, preprocessing
 from tfpix2pix.training.run_directory import RunDirectory
 
@@ -52,20 +53,11 @@ class Pairs:
         return self.preprocessing.encodings(self.source)
 
 
-@dataclass(frozen=True)
-class Collected:
-    """The displayable images, each uint8 `(N, H, W, 3)`."""
-
-    inputs: Pictures
-    outputs: Pictures
-    targets: Pictures
-
-
 def trained_config(model: Path) -> TrainConfig | None:
     """Returns what a run or an export says of how it was trained; `None` for a file that stands alone.
 
     Args:
-        model: as `loading.open_model` takes it.
+        model: as `open_model` takes it.
 
     Raises:
         ConfigError: if what it says can't be read.
@@ -78,11 +70,37 @@ def trained_config(model: Path) -> TrainConfig | None:
         return RunDirectory(model).read_config()
     file = (saved or model).parent / "config.json"
     try:
-        return TrainConfig.from_json(json.dumps(json.loads(file.read_text(encoding="utf-8"))["trained"]))
+        trained = json.loads(file.read_text(encoding="utf-8"))["trained"]
+        return None if trained is None else TrainConfig.from_json(json.dumps(trained))  # not every model has a run
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{file} can't be read: {error}") from error
+
+
+def generator_file(model: Path, generator: str) -> Path:
+    """Returns the file of the generator that is meant.
+
+    Args:
+        model: as `open_model` takes it.
+        generator: `"final"` or `"best"` of a run; `"auto"`: the final one, or the best so far of an unfinished run.
+
+    Returns:
+        A file of the run; `model` itself if it is no run's folder.
+
+    Raises:
+        ConfigError: if there is no such generator.
+    """
+    run = RunDirectory(model)
+    if saved_model_of(model) or not run.config.is_file():
+        if generator != "auto":
+            raise ConfigError(f"Only a run's folder has a {generator} generator, and {model} is none.")
+        return model
+    files = {"final": [run.generator], "best": [run.best_generator]}.get(generator, [run.generator, run.best_generator])
+    for file in files:
+        if file.is_file():
+            return file
+    raise ConfigError(f"{model} has no {' or '.join(file.name for file in files)} yet.")
 
 
 def open_pairs(data: DataConfig, split: str, model: Model, most: int = 0) -> Pairs:
@@ -112,14 +130,14 @@ def open_pairs(data: DataConfig, split: str, model: Model, most: int = 0) -> Pai
     _check_encoding("target", model.target_encoding, given[1], data)
     if model.size and any(side > limit for side, limit in zip(data.image_size, model.size, strict=True)):
         raise ConfigError(
-            f"--model takes images of {format_size(model.size)} px at most, and --image-size is "
+            f"The model takes images of {format_size(model.size)} px at most, and `image_size` is "
             f"{format_size(data.image_size)}."
         )
     indices = evenly(len(source.names), most or len(source.names))
     return Pairs(source, sources["train"], data, prepared, indices, _file_names([source.names[i] for i in indices]))
 
 
-def collect(model: Model, pairs: Pairs, noise_seed: int | None) -> Collected:
+def collect(model: Model, pairs: Pairs, noise_seed: int | None) -> Samples:
     """Translates the pairs' inputs, one at a time.
 
     Args:
@@ -132,30 +150,30 @@ def collect(model: Model, pairs: Pairs, noise_seed: int | None) -> Collected:
         DatasetError: if files can't be read, naming them.
     """
     shape = (len(pairs.indices), *pairs.data.image_size, 3)
-    found = Collected(*(np.empty(shape, np.uint8) for _ in range(3)))
+    inputs, outputs, targets = (np.empty(shape, np.uint8) for _ in range(3))
     of_input, of_target = pairs.encodings
     for place, batch in enumerate(_batches(pairs.source, pairs.preprocessing, pairs.indices, "translating")):
         image = batch["input"]
         output = model(image.numpy(), None if noise_seed is None else (noise_seed, pairs.indices[place]))
-        found.inputs[place] = _displayable(image, of_input)
-        found.outputs[place] = _displayable(tf.constant(output), of_target, image)
-        found.targets[place] = _displayable(batch["target"], of_target, image)
-    return found
+        inputs[place] = _displayable(image, of_input)
+        outputs[place] = _displayable(tf.constant(output), of_target, image)
+        targets[place] = _displayable(batch["target"], of_target, image)
+    return Samples(outputs, targets, inputs)
 
 
-def training_inputs(pairs: Pairs, most: int) -> Pictures:
+def training_inputs(pairs: Pairs, most: int) -> Images:
     """Returns evenly spaced inputs that were trained on: uint8 `(N, H, W, 3)`, at most so many."""
     indices = evenly(len(pairs.training.names), most)
     batches = _batches(pairs.training, pairs.preprocessing, indices, "reading training inputs")
     return np.stack([_displayable(batch["input"], pairs.encodings[0]) for batch in batches])
 
 
-def class_maps(pairs: Pairs, side: str) -> Any:
+def class_maps(pairs: Pairs, side: str) -> Classes:
     """Returns the classes on the side `"input"` or `"target"`: uint8 `(N, H, W)`, 255 where a pixel has none."""
     one_hot = dataclasses.replace(pairs.preprocessing, one_hot=True)
     maps = []
     for batch in _batches(pairs.source, one_hot, pairs.indices, "reading labels"):
-        maps.append(segmentation.class_maps(batch[side])[0].numpy().astype(np.uint8))
+        maps.append(to_class_maps(batch[side])[0].numpy().astype(np.uint8))
     return np.stack(maps)
 
 
@@ -172,7 +190,7 @@ def _batches(source: Source, prepared: Preprocessing, indices: Sequence[int], na
         raise DatasetError(f"Images can't be read:{shown}\n{HOW_TO_EXCLUDE}") from error
 
 
-def _displayable(values: tf.Tensor, encoding: Encoding, given: tf.Tensor | None = None) -> Pictures:
+def _displayable(values: tf.Tensor, encoding: Encoding, given: tf.Tensor | None = None) -> Images:
     return encode.to_displayable(encode.to_image(values, encoding, given)[0].numpy(), encoding)
 
 
@@ -181,7 +199,7 @@ def _check_encoding(name: str, wanted: Encoding, given: Encoding, data: DataConf
     if wanted.depth != given.depth or (special and (wanted.kind, wanted.palette) != (given.kind, given.palette)):
         classes = " of other classes" * (wanted.kind == given.kind == "labels")
         raise ConfigError(
-            f"--model and {data.dataset} ({data.direction}) don't fit: the {name} is {wanted.kind} of {wanted.depth} "
+            f"The model and {data.dataset} ({data.direction}) don't fit: the {name} is {wanted.kind} of {wanted.depth} "
             f"channels for the model, {given.kind} of {given.depth} channels{classes} in the data set."
         )
 

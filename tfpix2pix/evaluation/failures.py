@@ -14,25 +14,27 @@ import numpy.typing as npt
 from scipy import stats
 
 from pipelines.inspection.page import printable
-from tfpix2pix.evaluation.result import Result, Score
+from tfpix2pix.evaluation.report import Evaluation
+from tfpix2pix.metrics import sparsity
 from tfpix2pix.metrics.bootstrap import interval
-from tfpix2pix.metrics.pictures import Pictures, Scores, check_pictures
+from tfpix2pix.metrics.images import Images, Values, check_images
+from tfpix2pix.metrics.metric import MetricInfo, Samples
 from tfpix2pix.training.figures import sample_sheet, shortened
 
-SCORES: tuple[Score, ...] = (
-    Score(
+INPUT_METRICS: tuple[MetricInfo, ...] = (
+    MetricInfo(
         "flat_share",
         "Largest flat region",
         "lower",
         note="Of the input: the share of it that its largest region without detail covers, 0 to 1.",
     ),
-    Score(
+    MetricInfo(
         "edge_density",
         "Edge density",
         "higher",
-        note="Of the input: the share of its pixels that are edges, 0 to 1; depends on the size of the picture.",
+        note="Of the input: the share of its pixels that are edges, 0 to 1; depends on the size of the image.",
     ),
-    Score(
+    MetricInfo(
         "novelty",
         "Distance to training inputs",
         "lower",
@@ -41,10 +43,10 @@ SCORES: tuple[Score, ...] = (
     ),
 )
 
-FEWEST = 8  # pictures that a relation needs: two in each quarter
+FEWEST = 8  # images that a relation needs: two in each quarter
 _RESAMPLES = 2000
 _WORST_ON_SHEET = 6
-_SMALLEST = 160  # pixels of a picture's width on the sheet, so that the figures have room below
+_SMALLEST = 160  # pixels of an image's width on the sheet, so that the numbers have room below
 _CAPTIONS = {
     "l1": "L1 {:.3f}",
     "flat_share": "flat region {:.0%}",
@@ -57,19 +59,19 @@ _DOTS, _TREND, _BAD = "#7a8fa6", "#1c1c1c", "#c0392b"
 
 @dataclass(frozen=True)
 class Relation:
-    """How a score of the inputs goes with the error.
+    """How a metric of the inputs goes with the error.
 
     Attributes:
-        key: of the score.
+        name: of the metric.
         label: its name for people.
         rho: Spearman's rank correlation with the L1, -1 to 1.
-        low: low end of its 95 % bootstrap interval over pictures.
+        low: low end of its 95 % bootstrap interval over images.
         high: the high end.
-        l1_lowest: mean L1 of the quarter of pictures with the lowest scores.
+        l1_lowest: mean L1 of the quarter of images with the lowest values.
         l1_highest: of the quarter with the highest ones.
     """
 
-    key: str
+    name: str
     label: str
     rho: float
     low: float
@@ -80,7 +82,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class _Words:
-    """How a relation is told: which inputs are the difficult ones, and what to call the quarters."""
+    """The words for a relation: which inputs are the difficult ones, and what to call the quarters."""
 
     difficult: str
     sign: int  # of the correlation, if these inputs have the higher error
@@ -97,39 +99,58 @@ _WORDS = {
 }
 
 
-def relate(result: Result) -> list[Relation]:
-    """Sets the scores of the inputs against the L1 of their outputs.
+def measure_inputs(samples: Samples, training: Images | None) -> list[tuple[MetricInfo, Values]]:
+    """Measures how sparse each input is, and how far from what was trained on.
 
     Args:
-        result: with `l1` among its values.
+        samples: none are measured if the inputs aren't known, and no distance without a feature network.
+        training: uint8 inputs `(M, H, W, 3)` that were trained on, or `None`.
 
     Returns:
-        A relation for each of `SCORES` that the result has; none of fewer than 8 pictures or of a score that is the
-        same for all of them, as such figures have no rank correlation that says anything.
-
-    Raises:
-        KeyError: if the result has no L1.
+        Those of `INPUT_METRICS` that apply, each with float64 `(N,)`.
     """
-    errors = result.values["l1"]
+    if samples.inputs is None:
+        return []
+    flat, edges, distance = INPUT_METRICS
+    found = [(flat, sparsity.flat_share(samples.inputs)), (edges, sparsity.edge_density(samples.inputs))]
+    if samples.network is None or training is None:
+        return found
+    known = np.unique(samples.network.of(training, "training inputs"), axis=0)
+    if len(known) > 1:
+        found.append((distance, sparsity.novelty(samples.network.of(samples.inputs, "inputs"), known)))
+    return found
+
+
+def relate(evaluation: Evaluation) -> list[Relation]:
+    """Sets the metrics of the inputs against the L1 of their outputs.
+
+    Args:
+        evaluation: with `l1` among its values.
+
+    Returns:
+        A relation for each of `INPUT_METRICS` that the evaluation has; none without L1, of fewer than 8 images, or of
+        values that are all the same, as these have no rank correlation that says anything.
+    """
+    errors = evaluation.values.get("l1", np.zeros(0))
     if len(errors) < FEWEST or np.ptp(errors) == 0:
         return []
     return [
-        _relation(score, result.values[score.key], errors)
-        for score in SCORES
-        if score.key in result.values and np.ptp(result.values[score.key]) > 0
+        _relation(info, evaluation.values[info.name], errors)
+        for info in INPUT_METRICS
+        if info.name in evaluation.values and np.ptp(evaluation.values[info.name]) > 0
     ]
 
 
-def remarks(relations: Sequence[Relation]) -> list[str]:
-    """Returns a sentence for each relation: whether it is as in the paper's failure cases, and the figures."""
-    return [_remark(relation, _WORDS[relation.key]) for relation in relations]
+def notes(relations: Sequence[Relation]) -> list[str]:
+    """Returns a sentence for each relation: whether it is as in the paper's failure cases, and the numbers."""
+    return [_note(relation, _WORDS[relation.name]) for relation in relations]
 
 
-def plot(result: Result, relations: Sequence[Relation]) -> bytes:
-    """Draws the L1 over each score: a dot a picture, the means of the quarters, and the three worst by name.
+def plot(evaluation: Evaluation, relations: Sequence[Relation]) -> bytes:
+    """Draws the L1 over each metric: a dot an image, the means of the quarters, and the three worst by name.
 
     Args:
-        result: what the relations are of.
+        evaluation: what the relations are of.
         relations: at least one; a panel each.
 
     Returns:
@@ -143,18 +164,18 @@ def plot(result: Result, relations: Sequence[Relation]) -> bytes:
     # Imported here: it takes a second.
     from matplotlib.figure import Figure
 
-    errors = result.values["l1"]
+    errors = evaluation.values["l1"]
     worst = _worst(errors, len(_BESIDE))
     figure = Figure(figsize=(1 + 3.8 * len(relations), 4.2), layout="constrained")
     panels = figure.subplots(1, len(relations), sharey=True, squeeze=False)[0]
     for axes, relation in zip(panels, relations, strict=True):
-        _draw_panel(axes, relation, result.values[relation.key], errors, worst)
+        _draw_panel(axes, relation, evaluation.values[relation.name], errors, worst)
     panels[0].set_ylabel("L1 (mean |target − output|, 0 to 2)")
     names = [
-        f"{rank}  {shortened(printable(result.names[index]), 40)}  (L1 {errors[index]:.3f})"
+        f"{rank}  {shortened(printable(evaluation.names[index]), 40)}  (L1 {errors[index]:.3f})"
         for rank, index in enumerate(worst, 1)
     ]
-    below = "\n".join(["Line: mean L1 of each quarter of the pictures. Circles: the highest L1.", *names])
+    below = "\n".join(["Line: mean L1 of each quarter of the images. Circles: the highest L1.", *names])
     figure.supxlabel(below, x=0.01, ha="left", fontsize=8, color=_TREND, parse_math=False)
     data = io.BytesIO()
     with warnings.catch_warnings():
@@ -164,28 +185,28 @@ def plot(result: Result, relations: Sequence[Relation]) -> bytes:
     return data.getvalue()
 
 
-def worst_sheet(result: Result, inputs: Pictures, outputs: Pictures, targets: Pictures, file: Path) -> None:
-    """Writes a PNG of the six pictures with the highest L1 as input | output | target, worst first.
+def worst_sheet(evaluation: Evaluation, inputs: Images, outputs: Images, targets: Images, file: Path) -> None:
+    """Writes a PNG of the six images with the highest L1 as input | output | target, worst first.
 
-    Below each stand its name, its L1 and what `SCORES` the result has of it. Small pictures are enlarged.
+    Below each stand its name, its L1 and what `INPUT_METRICS` the evaluation has of it. Small images are enlarged.
 
     Args:
-        result: of these pictures, in their order.
+        evaluation: of these images, in their order.
         inputs: uint8 `(N, H, W, 3)`, as people see them.
         outputs: of the same shape.
         targets: of the same shape.
-        file: the file to write, as a whole or not at all.
+        file: the file to write, atomically.
 
     Raises:
-        ValueError: if the pictures don't fit each other or the result.
+        ValueError: if the images don't fit each other or the evaluation.
     """
     everything = {"inputs": inputs, "outputs": outputs, "targets": targets}
-    for name, pictures in everything.items():
-        check_pictures(name, pictures, channels=3)
-        if pictures.shape != targets.shape or len(pictures) != len(result.names):
-            shapes = ", ".join(f"{name} {pictures.shape}" for name, pictures in everything.items())
-            raise ValueError(f"Each of the {len(result.names)} names needs three pictures of one size, not {shapes}.")
-    worst = _worst(result.values["l1"], _WORST_ON_SHEET)
+    for name, images in everything.items():
+        check_images(name, images, channels=3)
+        if images.shape != targets.shape or len(images) != len(evaluation.names):
+            shapes = ", ".join(f"{name} {images.shape}" for name, images in everything.items())
+            raise ValueError(f"Each of the {len(evaluation.names)} names needs three images of one size, not {shapes}.")
+    worst = _worst(evaluation.values["l1"], _WORST_ON_SHEET)
     factor = -(-_SMALLEST // targets.shape[2])
     rows, captions = [], []
     for rank, index in enumerate(worst, 1):
@@ -193,21 +214,25 @@ def worst_sheet(result: Result, inputs: Pictures, outputs: Pictures, targets: Pi
             each[index].repeat(factor, axis=0).repeat(factor, axis=1) for each in (inputs, outputs, targets)
         )
         rows.append((image, output, target))
-        figures = [text.format(result.values[key][index]) for key, text in _CAPTIONS.items() if key in result.values]
-        captions.append(f"{rank}  {printable(result.names[index])}\n{'   '.join(figures)}")
-    title = f"Highest L1 first: {len(worst)} of {len(targets):,} pictures"
+        numbers = [
+            text.format(evaluation.values[name][index]) for name, text in _CAPTIONS.items() if name in evaluation.values
+        ]
+        captions.append(f"{rank}  {printable(evaluation.names[index])}\n{'   '.join(numbers)}")
+    title = f"Highest L1 first: {len(worst)} of {len(targets):,} images"
     sample_sheet(rows, title, file, captions)
 
 
-def _relation(score: Score, values: Scores, errors: Scores) -> Relation:
+def _relation(info: MetricInfo, values: Values, errors: Values) -> Relation:
     pairs = np.stack([values, errors], axis=-1)
     low, high = interval(pairs, _rank_correlations, resamples=_RESAMPLES)
+    assert low is not None  # of 8 images or more there is one
+    assert high is not None
     quarters = [float(errors[members].mean()) for members in _quarters(values)]
     rho = float(_rank_correlations(pairs[np.newaxis])[0])
-    return Relation(score.key, score.label, rho, low, high, quarters[0], quarters[-1])
+    return Relation(info.name, info.label, rho, low, high, quarters[0], quarters[-1])
 
 
-def _rank_correlations(samples: npt.NDArray[Any]) -> Scores:
+def _rank_correlations(samples: npt.NDArray[Any]) -> Values:
     """Returns Spearman's rho of many samples, `(R, N, 2)` -> `(R,)`, ties at their mean rank."""
     ranks = stats.rankdata(samples, axis=1)
     ranks -= ranks.mean(axis=1, keepdims=True)
@@ -216,16 +241,16 @@ def _rank_correlations(samples: npt.NDArray[Any]) -> Scores:
     return np.asarray(ranks.prod(axis=-1).sum(axis=1) / np.where(spread > 0, spread, 1))
 
 
-def _quarters(values: Scores) -> list[npt.NDArray[np.int64]]:
-    """Returns the pictures of each quarter, lowest first; equal ones in their order."""
+def _quarters(values: Values) -> list[npt.NDArray[np.int64]]:
+    """Returns the images of each quarter, lowest first; equal ones in their order."""
     return np.array_split(np.argsort(values, kind="stable"), 4)
 
 
-def _worst(errors: Scores, count: int) -> npt.NDArray[np.int64]:
+def _worst(errors: Values, count: int) -> npt.NDArray[np.int64]:
     return np.argsort(-errors, kind="stable")[:count]
 
 
-def _remark(relation: Relation, words: _Words) -> str:
+def _note(relation: Relation, words: _Words) -> str:
     quarters = (
         f"the mean L1 is {relation.l1_lowest:.3f} in the quarter {words.lowest} "
         f"and {relation.l1_highest:.3f} in that {words.highest}"
@@ -234,18 +259,18 @@ def _remark(relation: Relation, words: _Words) -> str:
     ends = f"{relation.low:+.2f} to {relation.high:+.2f}"
     if relation.low <= 0 <= relation.high:
         return (
-            f"Whether inputs {words.difficult} fail more can't be told from these pictures: {correlation}, but its "
+            f"Whether inputs {words.difficult} fail more can't be told from these images: {correlation}, but its "
             f"95 % interval, {ends}, holds 0; {quarters}."
         )
-    found = (
+    verdict = (
         "have a higher L1 here, as in the paper's failure cases"
         if relation.rho * words.sign > 0
         else "have a lower L1 here, unlike in the paper's failure cases"
     )
-    return f"Inputs {words.difficult} {found}: {correlation} (95 % interval {ends}); {quarters}."
+    return f"Inputs {words.difficult} {verdict}: {correlation} (95 % interval {ends}); {quarters}."
 
 
-def _draw_panel(axes: Any, relation: Relation, values: Scores, errors: Scores, worst: npt.NDArray[np.int64]) -> None:
+def _draw_panel(axes: Any, relation: Relation, values: Values, errors: Values, worst: npt.NDArray[np.int64]) -> None:
     from matplotlib.ticker import LogLocator
 
     axes.scatter(values, errors, s=16, color=_DOTS, alpha=0.7, linewidths=0)
@@ -256,7 +281,7 @@ def _draw_panel(axes: Any, relation: Relation, values: Scores, errors: Scores, w
     for rank, (index, place) in enumerate(zip(worst, _BESIDE, strict=False), 1):
         point = values[index], errors[index]
         axes.annotate(str(rank), point, place, textcoords="offset points", color=_BAD, fontsize=9)
-    if relation.key == "novelty" and 0 < 4 * values.min() < values.max():
+    if relation.name == "novelty" and 0 < 4 * values.min() < values.max():
         # One input that is like no other would push the rest into a corner; ranks are the same on any scale.
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))

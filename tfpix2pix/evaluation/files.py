@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,10 @@ from PIL import Image
 
 from pipelines.cache import write_atomically
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.evaluation.result import Result
 
 if TYPE_CHECKING:
-    from tfpix2pix.evaluation.collect import Collected
-    from tfpix2pix.evaluation.failures import Relation
     from tfpix2pix.evaluation.page import Plot
-    from tfpix2pix.metrics.histograms import LabHistograms
+    from tfpix2pix.evaluation.report import Evaluation
 
 EVALUATION, PAGE, WORST = "evaluation.json", "index.html", "worst.png"
 COLOURS, CONFUSION, FAILURES = "colours.png", "confusion.png", "failures.png"
@@ -35,73 +32,72 @@ def check(folder: Path, *, overwrite: bool) -> None:
         ConfigError: if it can't.
     """
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--output={folder} is a file, not a folder.")
+        raise ConfigError(f"{folder} is a file, not a folder.")
     if overwrite:
         return
     if (folder / EVALUATION).exists():
-        raise ConfigError(f"{folder} holds an evaluation. --overwrite replaces it, or give another --output.")
+        raise ConfigError(f"{folder} holds an evaluation. Allow to overwrite it, or give another folder.")
     if taken := [name for name in (*_PLAIN, *SIDES) if (folder / name).exists()]:
         raise ConfigError(
-            f"{folder} holds {', '.join(taken)}, which an evaluation would write to. Give another --output, or "
-            "--overwrite."
+            f"{folder} holds {', '.join(taken)}, which an evaluation would write to. Give another folder, or allow to "
+            "overwrite."
         )
 
 
-def plots(
-    result: Result, histograms: tuple[LabHistograms, LabHistograms], relations: Sequence[Relation]
-) -> dict[str, Plot]:
-    """Draws what there is to draw.
-
-    Args:
-        result: the evaluation.
-        histograms: of all outputs and of all targets.
-        relations: of the inputs' scores to the error.
-
-    Returns:
-        Plots by the names of their files.
-    """
+def plots(evaluation: Evaluation) -> dict[str, Plot]:
+    """Draws what there is to draw; returns plots by the names of their files."""
     from tfpix2pix.evaluation import failures
     from tfpix2pix.evaluation import plots as draw
     from tfpix2pix.evaluation.page import Plot
 
-    caption = "The share of pixels that have a value of L, a and b, in generated and in real pictures (figure 7)."
-    found = {COLOURS: Plot("Colours", caption, draw.colours(*histograms))}
-    if result.confusion:
+    found = {}
+    if histograms := evaluation.details.get("lab"):
+        caption = "The share of pixels that have a value of L, a and b, in generated and in real images (figure 7)."
+        found[COLOURS] = Plot("Colours", caption, draw.colours(*histograms))
+    if confusion := evaluation.details.get("confusion"):
         caption = "Which class the pixels of each true class were given."
-        found[CONFUSION] = Plot(result.confusion["title"], caption, draw.confusion(result.confusion))
-    if relations:
+        found[CONFUSION] = Plot(confusion["title"], caption, draw.confusion(confusion))
+    if relations := failures.relate(evaluation):
         caption = "L1 of each output over how sparse and how unusual its input is."
-        found[FAILURES] = Plot("Which inputs fail", caption, failures.plot(result, relations))
+        found[FAILURES] = Plot("Which inputs fail", caption, failures.plot(evaluation, relations))
     return found
 
 
-def write(folder: Path, result: Result, found: Collected, drawn: dict[str, Plot]) -> None:
+def write(evaluation: Evaluation, folder: Path, *, overwrite: bool = False) -> None:
     """Writes everything, `evaluation.json` last: where it is, the rest is. An earlier evaluation is removed first.
 
     Args:
+        evaluation: with its samples.
         folder: where to; made if it isn't there.
-        result: the evaluation.
-        found: its pictures, in the order of its names.
-        drawn: what `plots` returned.
+        overwrite: see `check`.
 
     Raises:
+        ConfigError: see `check`.
         OSError: if something can't be written.
+        ValueError: if the evaluation was read from a file, so that its images aren't known.
     """
     from tfpix2pix.evaluation import failures
     from tfpix2pix.evaluation.page import write_page
 
+    samples = evaluation.samples
+    if samples is None:
+        raise ValueError("An evaluation that was read from a file has no images to write.")
+    check(folder, overwrite=overwrite)
+    drawn = plots(evaluation)
     _remove_earlier(folder)
-    pictures = (found.inputs, found.outputs, found.targets)
-    for side, of_side in zip(SIDES, pictures, strict=True):
-        for name, picture in zip(result.names, of_side, strict=True):
+    for side, images in zip(SIDES, (samples.inputs, samples.outputs, samples.targets), strict=True):
+        if images is None:
+            continue
+        for name, image in zip(evaluation.names, images, strict=True):
             file = folder / side / f"{name}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(file, Image.fromarray(picture).save)
+            write_atomically(file, Image.fromarray(image).save)
     for file_name, plot in drawn.items():
         _write_bytes(folder / file_name, plot.png)
-    failures.worst_sheet(result, *pictures, folder / WORST)
-    write_page(result, *pictures, list(drawn.values()), folder / PAGE)
-    result.write(folder / EVALUATION)
+    if samples.inputs is not None and "l1" in evaluation.values:
+        failures.worst_sheet(evaluation, samples.inputs, samples.outputs, samples.targets, folder / WORST)
+    write_page(evaluation, list(drawn.values()), folder / PAGE)
+    _write_bytes(folder / EVALUATION, evaluation.to_json().encode())
 
 
 def _write_bytes(file: Path, data: bytes) -> None:
@@ -111,8 +107,9 @@ def _write_bytes(file: Path, data: bytes) -> None:
 def _remove_earlier(folder: Path) -> None:
     """Removes what an earlier evaluation wrote, and nothing else."""
     try:
-        names = Result.read(folder / EVALUATION).names
-    except (OSError, ValueError):
+        content = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
+        names = [str(image["name"]) for image in content["per_image"]]
+    except (OSError, ValueError, TypeError, KeyError):
         names = []
     (folder / EVALUATION).unlink(missing_ok=True)
     for file in (*_PLAIN, *(f"{side}/{name}.png" for side in SIDES for name in names)):

@@ -1,52 +1,31 @@
-"""Scores by the label maps of a data set: generated labels directly, generated photos through a recogniser."""
+"""The true classes of the pairs, where one side is a label map."""
 
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from pipelines import DatasetError, available, cityscapes
-from pipelines.console import progress
 from pipelines.contents import shown
 from pipelines.datasets.cityscapes import ids_file
 from pipelines.sources import Files
-from pipelines.spec import Encoding
+from pipelines.spec import Encoding, Original
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.evaluation.collect import Collected, Pairs, class_maps
-from tfpix2pix.metrics import scores, segmentation
-from tfpix2pix.metrics.pictures import Classes
-from tfpix2pix.metrics.recogniser import Recogniser
-from tfpix2pix.metrics.segmentation import Matrices
+from tfpix2pix.evaluation.collect import Pairs, class_maps
+from tfpix2pix.metrics import segmentation
+from tfpix2pix.metrics.images import Classes
+from tfpix2pix.metrics.labels import Labels
+from tfpix2pix.metrics.recognition.network import SegmentationNetwork
 from tfpix2pix.training.data import open_data
 
-_AT_ONCE = 4  # pictures
 _NAMES_SHOWN = 4
-
-
-@dataclass(frozen=True)
-class Labels:
-    """The true classes of the evaluated pairs.
-
-    Attributes:
-        side: `"input"` or `"target"`, whichever is the label map; the target if both are.
-        encoding: of that side; has the palette.
-        classes: names of the classes that are scored: of Cityscapes the 19 of its benchmark, as in the paper; else
-            those of the palette.
-        scored: uint8 `(256,)`, the scored class of each class of the palette; 255 for none.
-        truth: uint8 `(N, H, W)`, scored classes; 255 for pixels that don't count.
-    """
-
-    side: str
-    encoding: Encoding
-    classes: tuple[str, ...]
-    scored: npt.NDArray[np.uint8]
-    truth: npt.NDArray[np.uint8]
 
 
 def with_palettes(pairs: Pairs, split: str) -> Pairs:
@@ -61,8 +40,17 @@ def with_palettes(pairs: Pairs, split: str) -> Pairs:
     return dataclasses.replace(pairs, source=sources[split])
 
 
-def read(pairs: Pairs) -> Labels | None:
-    """Reads the label maps of pairs that `with_palettes` returned; `None` if they have none."""
+def read(pairs: Pairs, *, full_size: bool = False) -> Labels | None:
+    """Reads the label maps of pairs that `with_palettes` returned; `None` if they have none.
+
+    Args:
+        pairs: from `with_palettes`.
+        full_size: whether those of Cityscapes are to have the size of the official files, 1024x2048, at which the
+            paper's FCN-score compares.
+
+    Raises:
+        DatasetError: if the official files are wanted, and aren't there.
+    """
     side, encoding = next(
         (
             (side, given)
@@ -74,78 +62,74 @@ def read(pairs: Pairs) -> Labels | None:
     if encoding is None:
         return None
     if pairs.data.dataset == "cityscapes":
-        return Labels(side, encoding, *_cityscapes(encoding), _train_ids(pairs))
+        truth: Classes | _OfficialLabels = (
+            _OfficialLabels(pairs) if full_size and side == "input" else _train_ids(pairs)
+        )
+        return Labels(side, encoding, *_cityscapes(encoding), truth)
     names = encoding.classes or tuple(map(shown, encoding.palette))
     return Labels(side, encoding, names, np.arange(256, dtype=np.uint8), class_maps(pairs, side))
 
 
-def check_recogniser(recogniser: Recogniser, labels: Labels | None, dataset: str) -> list[str]:
-    """Checks that a recogniser tells the classes that a data set has.
+def check_segmentation_network(network: SegmentationNetwork, labels: Labels | None, dataset: str) -> list[str]:
+    """Checks that a segmentation network tells the classes that a data set has.
 
     Returns:
         A sentence on what can't be known; none if it is sure that they fit.
 
     Raises:
-        ConfigError: if they don't, or there is nothing to recognise.
+        ConfigError: if they don't, or there is nothing to segment.
     """
     if labels is None or labels.side == "target":
-        why = "its label maps are the target, and are scored without" if labels else "it has no label maps"
-        raise ConfigError(f"--recogniser={recogniser.name} reads photos made of label maps, but of {dataset} {why}.")
-    if not recogniser.palette and not recogniser.classes:
+        why = "its label maps are the target, and are compared without one" if labels else "it has no label maps"
+        raise ConfigError(
+            f"The segmentation network {network.name} reads photos made of label maps, but of {dataset} {why}."
+        )
+    if not network.palette and not network.classes:
         return [
-            f"{recogniser.name} doesn't say which classes it knows; its numbers were taken for those of {dataset}: "
+            f"{network.name} doesn't say which classes it knows; its numbers were taken for those of {dataset}: "
             f"{_shown(labels.classes)}."
         ]
-    known, wanted = recogniser.palette, labels.encoding.palette
-    if (known == wanted) if known else (recogniser.classes == labels.classes):
+    known, wanted = network.palette, labels.encoding.palette
+    if (known == wanted) if known else (network.classes == labels.classes):
         return []
-    theirs, ours = recogniser.classes, labels.classes
+    theirs, ours = network.classes, labels.classes
     if known:  # of Cityscapes fewer are scored than there are colours
         theirs, ours = theirs or tuple(map(str, known)), labels.encoding.classes or labels.classes
     raise ConfigError(
-        f"--recogniser={recogniser.name} doesn't know the classes of {dataset}. It tells {_shown(theirs)}; {dataset} "
-        f"has {_shown(ours)}{', in other colours' * (theirs == ours)}. Train one for it: "
-        f"python -m tfpix2pix.metrics.recogniser --dataset={dataset} --output=FOLDER"
+        f"The segmentation network {network.name} doesn't know the classes of {dataset}. It tells {_shown(theirs)}; "
+        f"{dataset} has {_shown(ours)}{', in other colours' * (theirs == ours)}. "
+        "Train one on that data set: python -m tfpix2pix.segmentation"
     )
 
 
-def of_labels(found: Collected, labels: Labels) -> Matrices:
-    """Counts the pixels of generated label maps by true class and by the class whose colour is nearest (table 6).
+class _OfficialLabels:
+    """Train ids of the official label files, read when they are asked for: all of val take a gigabyte."""
 
-    Returns:
-        int64 `(N, classes, classes + 1)`, see `segmentation.confusion`.
-    """
-    matrices = []
-    for part in _parts(len(found.outputs), "scoring labels"):
-        seen = labels.scored[segmentation.nearest_classes(found.outputs[part], labels.encoding)]
-        matrices.append(segmentation.confusion(labels.truth[part], seen, len(labels.classes)))
-    return np.concatenate(matrices)
+    def __init__(self, pairs: Pairs) -> None:
+        source = cast(Files, pairs.source)
+        originals = source.originals()
+        self._files = [originals[index][-1] for index in pairs.indices]
+        self[:1]  # fails early
 
-
-def of_photos(found: Collected, labels: Labels, recogniser: Recogniser) -> tuple[Matrices, Matrices]:
-    """Counts the pixels of generated and of real photos by true class and by what the recogniser sees (table 1).
-
-    Returns:
-        Two of int64 `(N, classes, classes + 1)`, see `scores.fcn_matrices`.
-    """
-
-    def recognise(photos: npt.NDArray[np.uint8]) -> Classes:
-        seen = recogniser(photos)
-        return labels.scored[seen] if recogniser.palette else seen
-
-    matrices = [
-        scores.fcn_matrices(
-            recognise, found.outputs[part], found.targets[part], labels.truth[part], len(labels.classes)
-        )
-        for part in _parts(len(found.outputs), "recognising")
-    ]
-    generated, real = zip(*matrices, strict=True)
-    return np.concatenate(generated), np.concatenate(real)
+    def __getitem__(self, part: slice) -> Classes:
+        return np.stack([cityscapes.TRAIN_IDS[_official_ids(original)] for original in self._files[part]])
 
 
-def _parts(count: int, name: str) -> Any:
-    parts = [slice(place, place + _AT_ONCE) for place in range(0, count, _AT_ONCE)]
-    return progress(parts, len(parts), name, "batch")
+def _official_ids(original: Original) -> npt.NDArray[np.uint8]:
+    """Reads label ids from a file, or from a member of a zip."""
+    file = Path(original.path)
+    container = next((folder for folder in file.parents if folder.is_file()), file.parent)
+    member = cityscapes.Member(container, file.relative_to(container).as_posix(), original.size, 0)
+    try:
+        if not file.name.endswith("_gtFine_labelIds.png"):
+            raise OSError("it isn't known where its official labels are")
+        with Image.open(io.BytesIO(member.read()), formats=["PNG"]) as image:
+            return np.asarray(image)
+    except (OSError, KeyError, ValueError) as error:
+        raise DatasetError(
+            f"The official labels of {file} can't be read ({error}). The FCN-score of Cityscapes compares at their "
+            f"size: put {cityscapes.LABEL_IDS.zip_name} and {cityscapes.PHOTOS.zip_name} back where they were."
+        ) from error
 
 
 def _cityscapes(encoding: Encoding) -> tuple[tuple[str, ...], npt.NDArray[np.uint8]]:
@@ -157,8 +141,8 @@ def _cityscapes(encoding: Encoding) -> tuple[tuple[str, ...], npt.NDArray[np.uin
     return tuple(label.name for label in counted), scored
 
 
-def _train_ids(pairs: Pairs) -> npt.NDArray[np.uint8]:
-    """Reads the label ids, which unlike colours tell `polegroup` from `pole`."""
+def _train_ids(pairs: Pairs) -> Classes:
+    """Reads the prepared label ids, which unlike colours tell `polegroup` from `pole`."""
     items = cast(Files, pairs.source).items
     maps = []
     for index in pairs.indices:

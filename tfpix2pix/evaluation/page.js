@@ -3,7 +3,7 @@
 const byId = (id) => document.getElementById(id);
 const [list, sort, order, filter, dialog] = ["cards", "sort", "order", "filter", "dialog"].map(byId);
 
-// In the order that they were written in, which decides where scores are equal.
+// In the order that they were written in, which decides where values are equal.
 const cards = Array.from(list.children, (element) => {
   const button = element.querySelector(".open");
   const values = Array.from(element.querySelectorAll("data"), (data) => Number(data.value));
@@ -23,18 +23,20 @@ function arrange() {
   const place = sort.selectedIndex;
   const { better, note } = sort.options[place].dataset;
   const named = sort.value === "name";
-  const worst = better === "lower" ? ["highest", "lowest"] : ["lowest", "highest"];
+  const ends = { lower: ["highest", "lowest"], higher: ["lowest", "highest"], zero: ["furthest from 0", "nearest to 0"] };
+  const worst = ends[better] ?? [];
   order.disabled = named;
   for (const [number, option] of [...order.options].entries()) {
     option.textContent = named ? "A to Z" : `${option.value} first (${worst[number]})`;
   }
-  const sign = (better === "lower") === (order.value === "worst") ? -1 : 1;
+  const badness = { lower: (value) => value, higher: (value) => -value, zero: Math.abs }[better];
+  const sign = order.value === "worst" ? -1 : 1;
   ordered = [...cards].sort((one, other) =>
-    named ? byName(one.name, other.name) : sign * compare(one.values[place], other.values[place]),
+    named ? byName(one.name, other.name) : sign * compare(badness(one.values[place]), badness(other.values[place])),
   );
   for (const { element } of cards) {
-    for (const [number, score] of [...element.querySelector(".scores").children].entries()) {
-      score.classList.toggle("chosen", number === place);
+    for (const [number, value] of [...element.querySelector(".values").children].entries()) {
+      value.classList.toggle("chosen", number === place);
     }
   }
   byId("note").textContent = note ?? "";
@@ -47,7 +49,7 @@ function narrow() {
   shown = ordered.filter((card) => card.name.toLowerCase().includes(wanted));
   // Taken out, not hidden: a browser takes seconds to hide thousands of cards with `content-visibility`.
   list.replaceChildren(...shown.map((card) => card.element));
-  const all = `${cards.length.toLocaleString("en")} ${cards.length === 1 ? "picture" : "pictures"}`;
+  const all = `${cards.length.toLocaleString("en")} ${cards.length === 1 ? "image" : "images"}`;
   byId("count").textContent = wanted ? `${shown.length.toLocaleString("en")} of ${all}` : all;
   byId("nothing").hidden = shown.length > 0;
 }
@@ -71,7 +73,7 @@ function follow() {
   arrange();
 }
 
-// ---- One picture, large
+// ---- One image, large
 
 function enlarge(card) {
   current = card;
@@ -80,7 +82,7 @@ function enlarge(card) {
   byId("place").textContent = `${place + 1} of ${shown.length}`;
   byId("previous").setAttribute("aria-disabled", place === 0);
   byId("next").setAttribute("aria-disabled", place === shown.length - 1);
-  const parts = card.element.querySelectorAll(".trio, .scores");
+  const parts = card.element.querySelectorAll(".trio, .values");
   byId("large").replaceChildren(...Array.from(parts, (part) => part.cloneNode(true)));
   if (!dialog.open) {
     dialog.showModal();
@@ -97,10 +99,10 @@ function step(by) {
 
 // Pixels that are larger than the screen's are shown as they are; smaller ones are blended.
 function sharpen() {
-  for (const picture of byId("large").querySelectorAll("img")) {
-    const [width, height] = ["width", "height"].map((side) => Number(picture.getAttribute(side)));
-    const scale = Math.min(picture.clientWidth / width, picture.clientHeight / height);
-    picture.classList.toggle("enlarged", scale * devicePixelRatio > 1);
+  for (const image of byId("large").querySelectorAll("img")) {
+    const [width, height] = ["width", "height"].map((side) => Number(image.getAttribute(side)));
+    const scale = Math.min(image.clientWidth / width, image.clientHeight / height);
+    image.classList.toggle("enlarged", scale * devicePixelRatio > 1);
   }
 }
 
@@ -123,7 +125,7 @@ byId("clear").addEventListener("click", () => {
 byId("previous").addEventListener("click", () => step(-1));
 byId("next").addEventListener("click", () => step(1));
 byId("close").addEventListener("click", () => dialog.close());
-// The picture that was looked at last has the focus, not the one that was opened first.
+// The image that was looked at last has the focus, not the one that was opened first.
 dialog.addEventListener("close", () => current.button.focus());
 document.addEventListener("keydown", (event) => {
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];

@@ -1,4 +1,4 @@
-"""The page of an evaluation: figures, plots, and all pictures, the worst first, in one file that needs no other."""
+"""The page of an evaluation: table, plots, and all images, the worst first, in one file that needs no other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import html
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,15 @@ from pipelines.cache import write_atomically
 from pipelines.console import format_size
 from pipelines.inspection.page import printable
 from tfpix2pix import pages
-from tfpix2pix.evaluation.result import Figure, Result, Score
-from tfpix2pix.metrics.pictures import Pictures, check_pictures
+from tfpix2pix.evaluation.report import Evaluation
+from tfpix2pix.metrics.images import Images, Values, check_images
+from tfpix2pix.metrics.metric import MetricInfo, MetricRow, Samples
 
 _PACKAGE = "tfpix2pix.evaluation"
 _QUALITY = 85  # of WebP: what it loses can't be seen beside what a generator loses
 _CARDS = "\0"  # no text of the page can hold it
 _CODE = r"<code>\1</code>"
-_BETTER = {"lower": "↓ lower", "higher": "↑ higher"}
+_BETTER = {"lower": "↓ lower", "higher": "↑ higher", "zero": "→ 0"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Plot:
     Attributes:
         title: its name.
         caption: what it shows, in a sentence or two.
-        png: the picture.
+        png: the image.
     """
 
     title: str
@@ -45,69 +46,71 @@ class Plot:
     png: bytes
 
 
-def write_page(
-    result: Result, inputs: Pictures, outputs: Pictures, targets: Pictures, plots: Sequence[Plot], file: Path
-) -> None:
-    """Writes the page, as a whole or not at all. Any browser opens it from the disk; it loads nothing.
+def write_page(evaluation: Evaluation, plots: Sequence[Plot], file: Path) -> None:
+    """Writes the page atomically. Any browser opens it from the disk; it loads nothing.
 
-    Pictures are in it as WebP: lossy, or lossless where they have at most 256 colours (label maps, drawings) and that
+    Images are in it as WebP: lossy, or lossless where they have at most 256 colours (label maps, drawings) and that
     is smaller.
 
     Args:
-        result: figures and scores; it has at least one score.
-        inputs: uint8 `(N, H, W, 3)`, for people, in the order of `result.names`.
-        outputs: uint8 `(N, H, W, 3)`; its pictures may be of another size than the inputs.
-        targets: uint8 `(N, H, W, 3)`, likewise.
-        plots: shown above the pictures, in that order.
+        evaluation: with its samples, one for each name.
+        plots: shown above the images, in that order.
         file: the HTML file.
 
     Raises:
-        ValueError: if the pictures are others, or not one for each name.
+        ValueError: if there are no images, or not one for each name.
     """
-    sides = {"input": inputs, "output": outputs, "target": targets}
-    for name, pictures in sides.items():
-        if len(check_pictures(f"{name}s", pictures, channels=3)) != len(result.names):
-            raise ValueError(f"There are {len(result.names)} names, but {len(pictures)} {name} pictures.")
-    before, _, after = _frame(result, plots).partition(_CARDS)
+    sides = _sides(evaluation.samples)
+    for name, images in sides.items():
+        if len(check_images(f"{name}s", images, channels=3)) != len(evaluation.names):
+            raise ValueError(f"There are {len(evaluation.names)} names, but {len(images)} {name} images.")
+    before, _, after = _frame(evaluation, plots).partition(_CARDS)
 
     def write(path: Path) -> None:
-        # One card at a time: all pictures of a large split don't fit into one text.
+        # One card at a time: all images of a large split don't fit into one text.
         with path.open("w", encoding="utf-8") as page:
             page.write(before)
-            page.writelines(_cards(result, sides))
+            page.writelines(_cards(evaluation, sides))
             page.write(after)
 
     write_atomically(file, write)
 
 
-def worst_first(score: Score, values: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+def worst_first(info: MetricInfo, values: Values) -> npt.NDArray[np.intp]:
     """Returns the places of `values` `(N,)` in that order; equal ones stay in theirs."""
-    return np.argsort(-values if score.better == "lower" else values, kind="stable")
+    return np.argsort(-info.badness(values), kind="stable")
 
 
-def _frame(result: Result, plots: Sequence[Plot]) -> str:
+def _sides(samples: Samples | None) -> dict[str, Images]:
+    if samples is None:
+        raise ValueError("An evaluation that was read from a file has no images.")
+    sides = {"input": samples.inputs, "output": samples.outputs, "target": samples.targets}
+    return {name: images for name, images in sides.items() if images is not None}
+
+
+def _frame(evaluation: Evaluation, plots: Sequence[Plot]) -> str:
     """Returns all of the page but the cards, for which it holds `_CARDS`."""
     style, script = pages.style(_PACKAGE), pages.resource(_PACKAGE, "page.js")
-    first = result.scores[_first(result.scores)]
+    first = _first(evaluation.image_metrics)
     return pages.fill(
         pages.resource(_PACKAGE, "page.html"),
         style=style,
         style_hash=pages.content_hash(style),
         script=script,
         script_hash=pages.content_hash(script),
-        title=_escaped(f"Evaluation of {result.about.get('model', 'a model')}"),
-        facts=_facts(result.about),
-        command=_command(result.about.get("command")),
-        figures=_figures(result.figures),
-        remarks=_remarks(result.remarks),
+        title=_escaped(f"Evaluation of {_subject(evaluation.about)}"),
+        facts=_facts(evaluation.about),
+        command=_command(evaluation.about.get("command")),
+        table=_table(evaluation.rows),
+        notes=_notes(evaluation.notes),
         plots=_plots(plots),
-        first=f"of {_escaped(first.label)}",
-        options="".join(_option(score, score is first) for score in result.scores),
+        first=f"of {_escaped(first.label)}, worst first" if first else "of their names",
+        options="".join(_option(info, info is first) for info in evaluation.image_metrics),
         cards=_CARDS,
     )
 
 
-def _facts(about: dict[str, Any]) -> str:
+def _facts(about: Mapping[str, Any]) -> str:
     rows = []
     for key, value in about.items():
         if value is None or key in ("model", "command"):  # the model is in the title
@@ -133,39 +136,39 @@ def _command(command: str | None) -> str:
     )
 
 
-def _figures(figures: Sequence[Figure]) -> str:
-    with_real = any(figure.real is not None for figure in figures)
-    names = ["", "Value", "95 % interval", *(["Real pictures"] if with_real else []), "Better"]
+def _table(rows: Sequence[MetricRow]) -> str:
+    with_real = any(row.real is not None for row in rows)
+    names = ["", "Value", "95 % interval", *(["Real images"] if with_real else []), "Better"]
     places = [' class="number"' if 0 < place < len(names) - 1 else "" for place in range(len(names))]
     head = "".join(f'<th scope="col"{place}>{name}</th>' for name, place in zip(names, places, strict=True))
-    rows = []
-    for figure in figures:
-        digits = _decimals(figure.value)
+    lines = []
+    for row in rows:
+        digits = _decimals(row.value)
         interval = "–"
-        if figure.low is not None and figure.high is not None:
-            interval = f"{_number(figure.low, digits)} to {_number(figure.high, digits)}"
-        score = figure.score
-        unit = f" ({_escaped(score.unit)})" if score.unit else ""
-        note = f"<small>{_escaped(score.note)}</small>" if score.note else ""
+        if row.low is not None and row.high is not None:
+            interval = f"{_number(row.low, digits)} to {_number(row.high, digits)}"
+        info = row.metric
+        unit = f" ({_escaped(info.unit)})" if info.unit else ""
+        note = f"<small>{_escaped(info.note)}</small>" if info.note else ""
         cells = [
-            f'<th scope="row">{_escaped(score.label)}{unit}{note}</th>',
-            f'<td class="number value">{_number(figure.value, digits)}</td>',
+            f'<th scope="row">{_escaped(info.label)}{unit}{note}</th>',
+            f'<td class="number value">{_number(row.value, digits)}</td>',
             f'<td class="number">{interval}</td>',
         ]
         if with_real:
-            real = "–" if figure.real is None else _number(figure.real, digits)
+            real = "–" if row.real is None else _number(row.real, digits)
             cells.append(f'<td class="number">{real}</td>')
-        rows.append(f"<tr>{''.join(cells)}<td>{_BETTER[score.better]}</td></tr>")
+        lines.append(f"<tr>{''.join(cells)}<td>{_BETTER[info.better]}</td></tr>")
     return (
-        '<div class="wide figures" tabindex="0" role="group" aria-labelledby="figures"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        '<div class="wide metrics" tabindex="0" role="group" aria-labelledby="metrics"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
 
 
-def _remarks(remarks: Sequence[str]) -> str:
+def _notes(notes: Sequence[str]) -> str:
     # Commands stand between backticks, as in the terminal.
-    items = "".join(f"<li>{re.sub('`([^`]+)`', _CODE, _escaped(remark))}</li>" for remark in remarks)
-    return f'<ul class="remarks">{items}</ul>' if items else ""
+    items = "".join(f"<li>{re.sub('`([^`]+)`', _CODE, _escaped(note))}</li>" for note in notes)
+    return f'<ul class="notes">{items}</ul>' if items else ""
 
 
 def _plots(plots: Sequence[Plot]) -> str:
@@ -173,10 +176,10 @@ def _plots(plots: Sequence[Plot]) -> str:
         return ""
     shown = []
     for plot in plots:
-        with Image.open(io.BytesIO(plot.png)) as picture:
+        with Image.open(io.BytesIO(plot.png)) as image:
             # As many inches as it was drawn for, so that its letters have their size and fine screens show more.
-            density = picture.info.get("dpi", (96, 96))[0]
-            width, height = (round(side * 96 / density) for side in picture.size)
+            density = image.info.get("dpi", (96, 96))[0]
+            width, height = (round(side * 96 / density) for side in image.size)
         title = _escaped(plot.title)
         shown.append(
             f'<figure><div class="wide" tabindex="0" role="group" aria-label="{title}">'
@@ -188,46 +191,52 @@ def _plots(plots: Sequence[Plot]) -> str:
     )
 
 
-def _option(score: Score, first: bool) -> str:
-    note = f' data-note="{_escaped(score.note)}"' if score.note else ""
+def _option(info: MetricInfo, first: bool) -> str:
+    note = f' data-note="{_escaped(info.note)}"' if info.note else ""
     return (
-        f'<option value="{_escaped(score.key)}" data-better="{score.better}"{note}{" selected" * first}>'
-        f"{_escaped(score.label)}</option>"
+        f'<option value="{_escaped(info.name)}" data-better="{info.better}"{note}{" selected" * first}>'
+        f"{_escaped(info.label)}</option>"
     )
 
 
-def _cards(result: Result, sides: dict[str, Pictures]) -> Iterator[str]:
-    """Yields one card for each picture; without JavaScript this is their order."""
-    first = _first(result.scores)
-    columns = [result.values[score.key] for score in result.scores]
+def _cards(evaluation: Evaluation, sides: dict[str, Images]) -> Iterator[str]:
+    """Yields one card for each image; without JavaScript this is their order."""
+    infos = evaluation.image_metrics
+    columns = [evaluation.values[info.name] for info in infos]
     digits = [_decimals(float(np.abs(values[np.isfinite(values)]).max(initial=0))) for values in columns]
-    for index in worst_first(result.scores[first], columns[first]):
-        name = _escaped(result.names[index])
-        pictures = []
-        for side, arrays in sides.items():
-            height, width = arrays[index].shape[:2]
-            pictures.append(
-                f'<figure><img src="{_uri("webp", _webp(arrays[index]))}" alt="{name}, {side}" width="{width}" '
+    first = _first(infos)
+    order = worst_first(first, evaluation.values[first.name]) if first else range(len(evaluation.names))
+    for index in order:
+        name = _escaped(evaluation.names[index])
+        figures = []
+        for side, images in sides.items():
+            height, width = images[index].shape[:2]
+            figures.append(
+                f'<figure><img src="{_uri("webp", _webp(images[index]))}" alt="{name}, {side}" width="{width}" '
                 f'height="{height}" loading="lazy" decoding="async"><figcaption>{side}</figcaption></figure>'
             )
-        scores = []
-        for number, score in enumerate(result.scores):
+        terms = []
+        for number, info in enumerate(infos):
             value = float(columns[number][index])
-            chosen = ' class="chosen"' if number == first else ""
-            unit = f" {_escaped(score.unit)}" if score.unit else ""
-            scores.append(
-                f"<div{chosen}><dt>{_escaped(score.label)}</dt>"
+            chosen = ' class="chosen"' if info is first else ""
+            unit = f" {_escaped(info.unit)}" if info.unit else ""
+            terms.append(
+                f"<div{chosen}><dt>{_escaped(info.label)}</dt>"
                 f'<dd><data value="{_exact(value)}">{_number(value, digits[number])}</data>{unit}</dd></div>'
             )
         yield (
             f'<li class="card"><h3><button type="button" class="open" disabled>{name}</button></h3>'
-            f'<div class="trio">{"".join(pictures)}</div><dl class="scores">{"".join(scores)}</dl></li>\n'
+            f'<div class="trio">{"".join(figures)}</div><dl class="values">{"".join(terms)}</dl></li>\n'
         )
 
 
-def _first(scores: Sequence[Score]) -> int:
-    """Returns the place of the score that the pictures are sorted by at first."""
-    return next((place for place, score in enumerate(scores) if score.key == "l1"), 0)
+def _subject(about: Mapping[str, Any]) -> str:
+    return str(about.get("model") or about.get("outputs") or "a model")
+
+
+def _first(infos: Sequence[MetricInfo]) -> MetricInfo | None:
+    """Returns the metric that the images are sorted by at first: L1, or else the first one that there is."""
+    return next((info for info in infos if info.name == "l1"), infos[0] if infos else None)
 
 
 def _decimals(size: float) -> int:
@@ -247,8 +256,8 @@ def _exact(value: float) -> str:
     return repr(value).replace("inf", "Infinity")
 
 
-def _webp(picture: npt.NDArray[np.uint8]) -> bytes:
-    image = Image.fromarray(picture)
+def _webp(values: npt.NDArray[np.uint8]) -> bytes:
+    image = Image.fromarray(values)
     options: list[dict[str, Any]] = [{"quality": _QUALITY}]
     if image.getcolors(256):  # of more colours lossless ones are never smaller, and take ten times as long
         options.append({"lossless": True})

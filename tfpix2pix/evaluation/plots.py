@@ -1,4 +1,4 @@
-"""Plots of an evaluation: the colours that pictures have, and which class is taken for which."""
+"""Plots of an evaluation: the colours that images have, and which class is taken for which."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tfpix2pix.metrics.histograms import CHANNELS, RANGES, LabHistograms, intersection
+from tfpix2pix.metrics.lab import CHANNELS, RANGES, LabHistograms, intersection
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,15 +25,15 @@ _LONGEST = 24  # letters of a class's name
 
 
 def colours(generated: LabHistograms, real: LabHistograms) -> bytes:
-    """Draws which colours generated and real pictures have (section 4.2, figure 7).
+    """Draws which colours generated and real images have (section 4.2, figure 7).
 
     Args:
-        generated: of the generated pictures.
+        generated: of the generated images.
         real: of the real ones; they may have another number of pixels.
 
     Returns:
-        A PNG: for L, a and b the share of pixels that have a value, on a logarithmic axis; over each the intersection
-        of both histograms.
+        A PNG: for L, a and b (for greys L alone) the share of pixels that have a value, on a logarithmic axis; over
+        each the intersection of both histograms.
     """
     return _png(_colours(generated, real))
 
@@ -42,8 +42,8 @@ def confusion(table: dict[str, Any]) -> bytes:
     """Draws which class is taken for which.
 
     Args:
-        table: `Result.confusion`: `title`, `classes` (names) and `matrix`, pixels by true class (row) and predicted
-            class (column; the last is "no class"), classes x (classes + 1).
+        table: `details["confusion"]` of an evaluation: `title`, `classes` (names) and `matrix`, pixels by true class
+            (row) and predicted class (column; the last is "no class"), classes x (classes + 1).
 
     Returns:
         A PNG: each row as shares of its pixels; rows without pixels are hatched.
@@ -68,9 +68,11 @@ def row_shares(matrix: Sequence[Sequence[int]]) -> Shares:
 def _colours(generated: LabHistograms, real: LabHistograms) -> Figure:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 3.7), layout="constrained")
-    panels = figure.subplots(1, 3, sharey=True)
     ours, theirs = generated.shares(), real.shares()
+    grey = all(shares[1][-RANGES[1][0]] == shares[2][-RANGES[2][0]] == 1 for shares in (ours, theirs))
+    count = 1 if grey else 3
+    figure = Figure(figsize=(1 + 3 * count, 3.7), layout="constrained")
+    panels = figure.subplots(1, count, sharey=True, squeeze=False)[0]
     least = min(float(shares[shares > 0].min()) for shares in (*ours, *theirs))
     chroma = [_extent(ours[channel] + theirs[channel], RANGES[channel][0]) for channel in (1, 2)]
     shown = min(low for low, _ in chroma), max(high for _, high in chroma)  # alike, so that a and b can be compared

@@ -1,7 +1,8 @@
-"""A network of this package in the form that a CPU trains fastest, with the same weights.
+"""A network in the form that a CPU trains fastest, with the same weights.
 
-Convolutions and instance norms are computed by other arithmetic that gives the same (`convolutions.py`); models,
-checkpoints and exports know nothing of it.
+4x4 convolutions and instance norms are computed by other arithmetic that gives the same (`convolutions`). A layer is
+replaced only where its configuration matches exactly; every other layer, and nested models as a whole, stay as they
+are. Models, checkpoints and exports know nothing of it.
 """
 
 from __future__ import annotations
@@ -14,29 +15,36 @@ import tensorflow as tf
 
 from tfpix2pix.kernels import convolutions
 
+_Form = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
 
 def supports_cpu_kernels(model: keras.Model, strategy: tf.distribute.Strategy) -> bool:
     """Tells whether `accelerate` is worth while: on CPUs in single precision, which these forms are made for."""
-    kinds = {tf.DeviceSpec.from_string(device).device_type for device in strategy.extended.worker_devices}
+    try:
+        devices = strategy.extended.worker_devices
+    except RuntimeError:  # TensorFlow's default strategy doesn't tell; it takes the first GPU
+        devices = [device.name for device in tf.config.list_logical_devices("GPU")] or ["/device:CPU:0"]
+    kinds = {tf.DeviceSpec.from_string(device).device_type for device in devices}
     return kinds == {"CPU"} and {layer.compute_dtype for layer in model.layers} == {"float32"}
 
 
 def accelerate(model: keras.Model) -> keras.Model:
     """Returns a model that computes the same from the same weights, by the identities of `convolutions`.
 
-    Every layer but the convolutions and instance norms is the model's own; their variables are. It is for training on a
-    CPU: save and export the model itself.
+    It is for training on a CPU: save and export the model itself.
 
     Args:
-        model: a generator or discriminator of this package.
+        model: a functional model; any other is returned as it is.
     """
+    if not hasattr(model, "operations"):  # not functional, so its layers can't be exchanged
+        return model
     return keras.models.clone_model(model, clone_function=cpu_kernel)
 
 
 def cpu_kernel(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Returns a layer of the same weights that computes by those identities, or the layer itself."""
-    if isinstance(layer, keras.layers.GroupNormalization) and layer.groups == layer.gamma.shape[0]:  # a channel each
-        return _CpuKernel(layer, _normalised)
+    if type(layer) is keras.layers.GroupNormalization:
+        return _CpuKernel(layer, _normalised) if _is_instance_norm(layer) else layer
     form = form_of(layer)
     return layer if form is None else _CpuKernel(layer, functools.partial(_convolved, form))
 
@@ -59,13 +67,13 @@ class _CpuKernel(keras.layers.Layer):
         return self._original.compute_output_shape(input_shape)
 
 
-def _convolved(form: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], layer: keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
+def _convolved(form: _Form, layer: keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
     output = form(x, tf.convert_to_tensor(layer.kernel))
     return output if layer.bias is None else tf.nn.bias_add(output, tf.convert_to_tensor(layer.bias))
 
 
 def _normalised(norm: keras.layers.GroupNormalization, x: tf.Tensor) -> tf.Tensor:
-    """Instance normalisation, for a single picture computed as what it then is: batch normalisation, a fused op."""
+    """Instance normalisation, for a single image computed as what it then is: batch normalisation, a fused op."""
     if x.shape[0] != 1 or x.dtype != tf.float32:
         return norm(x)
     scale, offset = tf.convert_to_tensor(norm.gamma), tf.convert_to_tensor(norm.beta)
@@ -74,12 +82,43 @@ def _normalised(norm: keras.layers.GroupNormalization, x: tf.Tensor) -> tf.Tenso
     ).y
 
 
-def form_of(layer: keras.layers.Layer) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None:
-    """Returns the identity that fits a layer, or `None` for one that stays as it is."""
-    if not isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose) or layer.kernel_size != (4, 4):
+def _is_instance_norm(layer: keras.layers.GroupNormalization) -> bool:
+    return bool(
+        layer.axis in (-1, 3)
+        and layer.scale
+        and layer.center
+        and layer.groups == layer.gamma.shape[0]  # one group a channel
+    )
+
+
+def form_of(layer: keras.layers.Layer) -> _Form | None:
+    """Returns the identity that fits a layer exactly, or `None` for one that stays as it is."""
+    kind = type(layer)  # a subclass may compute something else
+    if kind not in (keras.layers.Conv2D, keras.layers.Conv2DTranspose) or getattr(layer, "lora_enabled", False):
         return None
-    if isinstance(layer, keras.layers.Conv2DTranspose):
-        return convolutions.up_convolution
-    if layer.strides == (2, 2):
-        return convolutions.down_convolution
-    return convolutions.single_convolution if layer.filters == 1 else convolutions.unit_convolution
+    plain = (
+        layer.kernel_size == (4, 4)
+        and layer.dilation_rate == (1, 1)
+        and layer.data_format == "channels_last"
+        and layer.activation is keras.activations.linear
+        and getattr(layer, "groups", 1) == 1
+        and getattr(layer, "output_padding", None) is None
+    )
+    sides = _input_sides(layer)
+    if not plain or None in sides:
+        return None
+    halves = (layer.strides, layer.padding) == ((2, 2), "same")
+    if kind is keras.layers.Conv2DTranspose:
+        return convolutions.up_convolution if halves else None
+    if halves:
+        return convolutions.down_convolution if not any(side % 2 for side in sides if side) else None
+    if (layer.strides, layer.padding) == ((1, 1), "valid"):
+        return convolutions.single_convolution if layer.filters == 1 else convolutions.unit_convolution
+    return None
+
+
+def _input_sides(layer: keras.layers.Layer) -> tuple[int | None, int | None]:
+    """Returns height and width of what a layer gets; `None` where they are open, or may differ from call to call."""
+    if len(layer._inbound_nodes) != 1:
+        return None, None
+    return tuple(layer.input.shape[1:3])

@@ -1,8 +1,11 @@
-"""How good pictures are: one metric a file, each a function of arrays.
+"""How good images are: one metric a file, each made of pure functions of arrays.
 
-`pixel` (L1, PSNR, SSIM, MS-SSIM), `histograms` (the paper's colour distributions), `frechet` (FID and KID) on the
-networks of `features`, `segmentation` and `scores` (the paper's FCN-score) with the recognisers of `recogniser` and
-`fcn8s`, and `bootstrap` (intervals). There is no LPIPS: no well-kept library has it for TensorFlow.
+A metric is an object with `measure(samples, resamples)` (see `metric.Metric`) and a line in `registry.METRICS`. The
+networks of the FCN-score are in `recognition`. There is no LPIPS: no well-kept library has it for TensorFlow.
 
 Importing this package imports no TensorFlow.
 """
+
+from tfpix2pix.metrics.metric import ImageMetric, Measured, Metric, MetricInfo, MetricRow, Samples
+
+__all__ = ["ImageMetric", "Measured", "Metric", "MetricInfo", "MetricRow", "Samples"]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from tfpix2pix.metrics.pictures import Pictures, Scores, check_pictures
+from tfpix2pix.metrics.images import Images, Values, check_images
 
 FLAT_RANGE = 16  # levels of 255; the noise of JPEG stays below it, colours of label maps differ by more
 EDGE_STEP = 32  # levels of 255
@@ -16,48 +16,48 @@ _REACH = 64  # a flat pixel's surroundings reach 1/64 of the short side: a flat 
 _BLOCK = 1024  # rows of features whose distances are held at a time
 
 
-def flat_share(pictures: Pictures) -> Scores:
+def flat_share(images: Images) -> Values:
     """Measures the largest flat region: the share of the pixels that it covers.
 
     A pixel is flat if no channel varies by more than `FLAT_RANGE` in the square around it that reaches 1/64 of the
-    short side (at least one pixel) to all four sides; what lies outside the picture repeats its border. Regions are
+    short side (at least one pixel) to all four sides; what lies outside the image repeats its border. Regions are
     flat pixels that touch by their sides, so one ends that far from a line or another colour, and gaps narrower than
     the square aren't flat. A gradient that is slow enough to be flat all along is one region however far its ends
     differ: as in a clear sky, there is no detail in it that could say what to draw.
 
     Args:
-        pictures: uint8 `(N, H, W, 3)`.
+        images: uint8 `(N, H, W, 3)`.
 
     Returns:
-        float64 `(N,)`: 0, nothing is flat, to 1, a picture of one colour.
+        float64 `(N,)`: 0, nothing is flat, to 1, an image of one colour.
 
     Raises:
-        ValueError: if they aren't such pictures.
+        ValueError: if they aren't such images.
     """
-    return np.array([_largest_region(picture) for picture in check_pictures("pictures", pictures, channels=3)])
+    return np.array([_largest_region(image) for image in check_images("images", images, channels=3)])
 
 
-def edge_density(pictures: Pictures) -> Scores:
+def edge_density(images: Images) -> Values:
     """Measures how many of the pixels are edges.
 
     A pixel is an edge if the Sobel gradient's magnitude is at least `EDGE_STEP` in a channel, divided by 4 so that a
     sharp horizontal or vertical step of s levels has s on both its sides. Channels are looked at one by one because
-    classes of a label map can be alike in brightness. A line or step is two pixels wide at any size of the picture,
-    so figures of different sizes can't be compared.
+    classes of a label map can be alike in brightness. A line or step is two pixels wide at any size of the image,
+    so values of different sizes can't be compared.
 
     Args:
-        pictures: uint8 `(N, H, W, 3)`.
+        images: uint8 `(N, H, W, 3)`.
 
     Returns:
         float64 `(N,)`: 0, no edges, to 1.
 
     Raises:
-        ValueError: if they aren't such pictures.
+        ValueError: if they aren't such images.
     """
-    return np.array([_edge_share(picture) for picture in check_pictures("pictures", pictures, channels=3)])
+    return np.array([_edge_share(image) for image in check_images("images", images, channels=3)])
 
 
-def novelty(features: npt.NDArray[Any], training: npt.NDArray[Any]) -> Scores:
+def novelty(features: npt.NDArray[Any], training: npt.NDArray[Any]) -> Values:
     """Measures how far inputs are from what a model was trained on.
 
     Args:
@@ -86,23 +86,23 @@ def novelty(features: npt.NDArray[Any], training: npt.NDArray[Any]) -> Scores:
     return _nearest(features, training) / np.median(_nearest(training, training, others=True))
 
 
-def _largest_region(picture: npt.NDArray[np.uint8]) -> float:
-    side = 2 * max(1, round(min(picture.shape[:2]) / _REACH)) + 1
+def _largest_region(image: npt.NDArray[np.uint8]) -> float:
+    side = 2 * max(1, round(min(image.shape[:2]) / _REACH)) + 1
     window = (side, side, 1)
-    highest, lowest = ndimage.maximum_filter(picture, window), ndimage.minimum_filter(picture, window)
+    highest, lowest = ndimage.maximum_filter(image, window), ndimage.minimum_filter(image, window)
     regions, count = ndimage.label((highest - lowest <= FLAT_RANGE).all(axis=-1))
     return float(np.bincount(regions.ravel())[1:].max() / regions.size) if count else 0.0
 
 
-def _edge_share(picture: npt.NDArray[np.uint8]) -> float:
-    edges = np.zeros(picture.shape[:2], bool)
-    for channel in np.moveaxis(picture.astype(np.float64), -1, 0):  # one by one: SciPy's filter would mix them
+def _edge_share(image: npt.NDArray[np.uint8]) -> float:
+    edges = np.zeros(image.shape[:2], bool)
+    for channel in np.moveaxis(image.astype(np.float64), -1, 0):  # one by one: SciPy's filter would mix them
         gradients = (ndimage.sobel(channel, axis, mode="nearest") / 4 for axis in (0, 1))
         edges |= np.hypot(*gradients) >= EDGE_STEP
     return float(edges.mean())
 
 
-def _nearest(features: npt.NDArray[Any], training: npt.NDArray[Any], *, others: bool = False) -> Scores:
+def _nearest(features: npt.NDArray[Any], training: npt.NDArray[Any], *, others: bool = False) -> Values:
     """Returns each one's distance to the nearest training input; with `others`, to one of another row."""
     # |a - b|^2 = |a|^2 + |b|^2 - 2ab is a matrix product, several times as fast as differences, but inexact. So it
     # only finds which one is nearest, about the mean so that few digits cancel; the distance is the difference's.

@@ -1,6 +1,6 @@
-"""The paper's networks as Keras functional models: arguments in, `keras.Model` out."""
+"""The networks as Keras functional models: arguments in, `keras.Model` out."""
 
 from tfpix2pix.models.patchgan import PATCH_SIZES, patchgan_discriminator
-from tfpix2pix.models.unet import unet_generator
+from tfpix2pix.models.unet import encoder_decoder_generator, unet_generator
 
-__all__ = ["PATCH_SIZES", "patchgan_discriminator", "unet_generator"]
+__all__ = ["PATCH_SIZES", "encoder_decoder_generator", "patchgan_discriminator", "unet_generator"]

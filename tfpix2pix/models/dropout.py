@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import keras
 import tensorflow as tf
 
 
 def dropout_seed_scope(model: keras.Model, seed: tf.Tensor) -> keras.StatelessScope:
-    """Returns a scope in which `model(x, training=True)` draws its dropout masks from `seed` alone.
+    """Returns a scope in which `model(x, training=True)` draws its noise from `seed` alone.
 
     Keras's own seed state is neither in a checkpoint nor different between replicas; here nothing is remembered, so
-    the same seed gives the same picture. Changes of running averages stay in the scope too: see
+    the same seed gives the same image. Changes of other state, such as running averages, stay in the scope too: see
     `keras.StatelessScope.get_current_value`.
 
     Args:
-        model: a model with any number of `keras.layers.Dropout`.
+        model: any model; every layer that draws random numbers, also in nested models, is seeded.
         seed: int32 `(2,)`; every layer derives its own from it.
 
     Example:
         >>> with dropout_seed_scope(generator, tf.constant([0, 7])):
         ...     output = generator(image, training=True)
     """
-    states = [layer.seed_generator.state for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
     return keras.StatelessScope(
-        [(state, tf.random.experimental.stateless_fold_in(seed, index)) for index, state in enumerate(states)]
+        [
+            (state, tf.random.experimental.stateless_fold_in(seed, index))
+            for index, state in enumerate(seed_states(model))
+        ]
     )
+
+
+def seed_states(model: keras.Model) -> list[keras.Variable]:
+    """Returns the seed of every layer that draws random numbers, in the order of the layers, each once."""
+    found = {id(layer.seed_generator.state): layer.seed_generator.state for layer in random_layers(model)}
+    return list(found.values())
+
+
+def random_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yields the layers that draw random numbers, those of nested models included."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from random_layers(layer)
+        elif getattr(layer, "seed_generator", None) is not None:
+            yield layer

@@ -22,10 +22,12 @@ class SeededInitializers:
 
     Args:
         seed: whole number that fixes every initial weight; `None` draws fresh ones.
+        dtype: dtype policy of the layers; `None`: Keras's global one.
     """
 
-    def __init__(self, seed: int | None) -> None:
+    def __init__(self, seed: int | None, dtype: str | None = None) -> None:
         self._seeds = np.random.default_rng(seed)
+        self.dtype = dtype
 
     def normal(self, mean: float = 0.0) -> keras.initializers.Initializer:
         """Returns a new initializer that draws from N(mean, 0.02)."""
@@ -55,6 +57,7 @@ def convolution(
         padding=padding,
         use_bias=use_bias,
         kernel_initializer=weights.normal(),
+        dtype=weights.dtype,
         name=name,
     )
     return layer(x)
@@ -65,7 +68,14 @@ def up_convolution(
 ) -> keras.KerasTensor:
     """Applies a 4x4 transposed convolution of stride 2: `(B, H, W, C)` -> `(B, 2H, 2W, filters)`."""
     layer = keras.layers.Conv2DTranspose(
-        filters, 4, strides=2, padding="same", use_bias=use_bias, kernel_initializer=weights.normal(), name=name
+        filters,
+        4,
+        strides=2,
+        padding="same",
+        use_bias=use_bias,
+        kernel_initializer=weights.normal(),
+        dtype=weights.dtype,
+        name=name,
     )
     return layer(x)
 
@@ -84,7 +94,8 @@ def normalization(norm: str, weights: SeededInitializers, *, name: str) -> keras
         ValueError: if `norm` is not one of these.
     """
     check_norm(norm)
-    common: dict[str, Any] = {"epsilon": NORM_EPSILON, "gamma_initializer": weights.normal(1.0), "name": name}
+    common: dict[str, Any] = {"epsilon": NORM_EPSILON, "gamma_initializer": weights.normal(1.0)}
+    common |= {"dtype": weights.dtype, "name": name}
     if norm == "instance":
         return keras.layers.GroupNormalization(groups=-1, **common)
     if norm == "batch":
@@ -98,6 +109,6 @@ def check_norm(norm: str) -> None:
         raise ValueError(f"`norm` must be one of {', '.join(NORMS)}. Received: norm={norm!r}")
 
 
-def leaky_relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def leaky_relu(x: keras.KerasTensor, weights: SeededInitializers, name: str) -> keras.KerasTensor:
     """Applies LeakyReLU with the paper's slope of 0.2 (Keras's own default is 0.3)."""
-    return keras.layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name)(x)
+    return keras.layers.LeakyReLU(negative_slope=LEAKY_SLOPE, dtype=weights.dtype, name=name)(x)

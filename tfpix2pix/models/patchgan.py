@@ -19,6 +19,7 @@ def patchgan_discriminator(
     norm: str = "instance",
     conditional: bool = True,
     *,
+    dtype: str | None = None,
     seed: int | None = None,
 ) -> keras.Model:
     """Builds the discriminator: logits `(B, h, w, 1)`, float32, one for every patch; above 0 means "real".
@@ -30,6 +31,7 @@ def patchgan_discriminator(
         patch_size: receptive field of one logit in pixels: 1, 16, 70 or 286.
         norm: `"instance"`, `"batch"` or `"none"`; never on the first layer. Layers that a norm follows have no bias.
         conditional: `True` gives a model of `[input, target]` (cGAN); `False` one of `target` alone (GAN).
+        dtype: dtype policy of its layers; `None`: Keras's global one. The logits are float32.
         seed: fixes the initial weights.
 
     Returns:
@@ -37,7 +39,7 @@ def patchgan_discriminator(
         channels and gives 30x30 logits at 256x256.
 
     Raises:
-        ValueError: if an argument is out of range, the shapes don't fit each other, or the picture is too small for
+        ValueError: if an argument is out of range, the shapes don't fit each other, or the image is too small for
             the receptive field.
 
     Example:
@@ -56,11 +58,11 @@ def patchgan_discriminator(
         raise ValueError(f"`base_filters` must be at least 1. Received: base_filters={base_filters}")
     _check_sides(target_shape, patch_size)
 
-    weights = layers.SeededInitializers(seed)
+    weights = layers.SeededInitializers(seed, dtype)
     target = keras.Input(target_shape, name="target")
     if conditional:
         image = keras.Input(input_shape, name="input")
-        inputs, x = [image, target], keras.layers.Concatenate(name="pair")([image, target])
+        inputs, x = [image, target], keras.layers.Concatenate(dtype=dtype, name="pair")([image, target])
     else:
         inputs, x = target, target
     x = (
@@ -77,7 +79,7 @@ def _pixel_layers(
 ) -> keras.KerasTensor:
     """C64-C128 of 1x1 convolutions, and the logits."""
     x = layers.convolution(x, base_filters, weights, name="layer1_conv", use_bias=True, kernel=1, stride=1)
-    x = layers.leaky_relu(x, name="layer1_act")
+    x = layers.leaky_relu(x, weights, name="layer1_act")
     x = layers.convolution(
         x, 2 * base_filters, weights, name="layer2_conv", use_bias=norm == "none", kernel=1, stride=1
     )
@@ -88,7 +90,7 @@ def _pixel_layers(
 def _patch_layers(
     x: keras.KerasTensor, base_filters: int, strided: int, norm: str, weights: layers.SeededInitializers
 ) -> keras.KerasTensor:
-    """C64-C128-...: `strided` layers that halve the picture, one that doesn't, and the logits."""
+    """C64-C128-...: `strided` layers that halve the image, one that doesn't, and the logits."""
     for layer in range(1, strided + 2):
         filters = base_filters * min(2 ** (layer - 1), 8)
         use_bias = layer == 1 or norm == "none"
@@ -97,7 +99,11 @@ def _patch_layers(
             x = layers.convolution(x, filters, weights, name=f"{name}_conv", use_bias=use_bias)
         else:
             x = _unit_stride(x, filters, weights, name=name, use_bias=use_bias)
-        x = layers.leaky_relu(x, name=f"{name}_act") if layer == 1 else _normalized(x, norm, weights, name=name)
+        x = (
+            layers.leaky_relu(x, weights, name=f"{name}_act")
+            if layer == 1
+            else _normalized(x, norm, weights, name=name)
+        )
     return _unit_stride(x, 1, weights, name="logits", use_bias=True)
 
 
@@ -105,18 +111,18 @@ def _unit_stride(
     x: keras.KerasTensor, filters: int, weights: layers.SeededInitializers, *, name: str, use_bias: bool
 ) -> keras.KerasTensor:
     """A 4x4 convolution of stride 1 over one pixel of padding, as in Torch: the map shrinks by one."""
-    x = keras.layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
+    x = keras.layers.ZeroPadding2D(1, dtype=weights.dtype, name=f"{name}_pad")(x)
     return layers.convolution(x, filters, weights, name=f"{name}_conv", use_bias=use_bias, stride=1, padding="valid")
 
 
 def _normalized(x: keras.KerasTensor, norm: str, weights: layers.SeededInitializers, *, name: str) -> keras.KerasTensor:
     if layer := layers.normalization(norm, weights, name=f"{name}_norm"):
         x = layer(x)
-    return layers.leaky_relu(x, name=f"{name}_act")
+    return layers.leaky_relu(x, weights, name=f"{name}_act")
 
 
 def _check_sides(shape: tuple[int | None, int | None, int], patch_size: int) -> None:
-    """Refuses pictures so small that no logit is left, or that the last norm would see a map of one value."""
+    """Refuses images so small that no logit is left, or that the last norm would see a map of one value."""
     if patch_size == 1:
         return
     halved = 2 ** _STRIDED_LAYERS[patch_size]
@@ -124,5 +130,5 @@ def _check_sides(shape: tuple[int | None, int | None, int], patch_size: int) -> 
         if side is not None and (side % halved or side // halved < 4):
             raise ValueError(
                 f"With patch_size={patch_size} height and width must be multiples of {halved}, at least "
-                f"{4 * halved} px; a smaller patch size fits smaller pictures. Received: target_shape={shape}"
+                f"{4 * halved} px; a smaller patch size fits smaller images. Received: target_shape={shape}"
             )

@@ -19,11 +19,12 @@ def unet_generator(
     skips: bool = True,
     *,
     depth: int | None = None,
+    dtype: str | None = None,
     seed: int | None = None,
 ) -> keras.Model:
     """Builds the generator: `(B, H, W, Cin)` -> `(B, H, W, output_channels)`, both float32 in [-1, 1].
 
-    Every level halves the picture with a 4x4 convolution of stride 2 and doubles the filters up to eight times
+    Every level halves the image with a 4x4 convolution of stride 2 and doubles the filters up to eight times
     `base_filters`; the decoder mirrors it, and skips join level i with level n - i, so that edges don't have to pass
     the bottleneck. The paper's noise z is the dropout on the first three levels of the decoder.
 
@@ -36,6 +37,7 @@ def unet_generator(
         dropout: share of values dropped while training; 0 builds no dropout.
         skips: `False` gives the encoder-decoder.
         depth: number of levels; by default as many as both sides can be halved, 8 at most.
+        dtype: dtype policy of its layers; `None`: Keras's global one. The output is float32.
         seed: fixes the initial weights.
 
     Returns:
@@ -58,7 +60,7 @@ def unet_generator(
             f"Received: image_shape={image_shape}, output_channels={output_channels}, base_filters={base_filters}"
         )
     depth = _depth(image_shape, depth)
-    weights = layers.SeededInitializers(seed)
+    weights = layers.SeededInitializers(seed, dtype)
     use_bias = norm == "none"
     filters = [base_filters * min(2**level, 8) for level in range(depth)]
 
@@ -66,7 +68,7 @@ def unet_generator(
     encoded = [layers.convolution(image, filters[0], weights, name="down1_conv", use_bias=True)]
     for level in range(2, depth + 1):
         innermost = level == depth
-        x = layers.leaky_relu(encoded[-1], name=f"down{level}_act")
+        x = layers.leaky_relu(encoded[-1], weights, name=f"down{level}_act")
         x = layers.convolution(x, filters[level - 1], weights, name=f"down{level}_conv", use_bias=use_bias or innermost)
         if not innermost and (layer := layers.normalization(norm, weights, name=f"down{level}_norm")):
             x = layer(x)
@@ -74,20 +76,37 @@ def unet_generator(
 
     x = encoded.pop()
     for level in range(depth - 1, 0, -1):
-        x = keras.layers.ReLU(name=f"up{level}_act")(x)
+        x = keras.layers.ReLU(dtype=dtype, name=f"up{level}_act")(x)
         x = layers.up_convolution(x, filters[level - 1], weights, name=f"up{level}_conv", use_bias=use_bias)
         if layer := layers.normalization(norm, weights, name=f"up{level}_norm"):
             x = layer(x)
         if dropout and level >= depth - DROPOUT_LAYERS:
-            x = keras.layers.Dropout(dropout, seed=weights.next_seed(), name=f"up{level}_dropout")(x)
+            x = keras.layers.Dropout(dropout, seed=weights.next_seed(), dtype=dtype, name=f"up{level}_dropout")(x)
         if skips:
             # Joined before the ReLU, so skips are rectified as in the paper's own code.
-            x = keras.layers.Concatenate(name=f"up{level}_skip")([x, encoded.pop()])
-    x = keras.layers.ReLU(name="output_act")(x)
+            x = keras.layers.Concatenate(dtype=dtype, name=f"up{level}_skip")([x, encoded.pop()])
+    x = keras.layers.ReLU(dtype=dtype, name="output_act")(x)
     x = layers.up_convolution(x, output_channels, weights, name="output_conv", use_bias=True)
     # float32 also under mixed precision: half precision has steps of 1/1024 near 1, a quarter of an 8-bit step.
     output = keras.layers.Activation("tanh", dtype="float32", name="output")(x)
     return keras.Model(image, output, name="unet_generator" if skips else "encoder_decoder_generator")
+
+
+def encoder_decoder_generator(
+    image_shape: tuple[int | None, int | None, int],
+    output_channels: int = 3,
+    base_filters: int = 64,
+    norm: str = "instance",
+    dropout: float = 0.5,
+    *,
+    depth: int | None = None,
+    dtype: str | None = None,
+    seed: int | None = None,
+) -> keras.Model:
+    """Builds `unet_generator` without its skips, what the paper compares it with (section 4.2)."""
+    return unet_generator(
+        image_shape, output_channels, base_filters, norm, dropout, skips=False, depth=depth, dtype=dtype, seed=seed
+    )
 
 
 def _depth(image_shape: tuple[int | None, int | None, int], depth: int | None) -> int:

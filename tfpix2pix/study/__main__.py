@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     one = verbs.add_parser("build", help="make the page", description="Makes the study's page.", allow_abbrev=False)
     one.set_defaults(verb=_build)
     defaults = {field.name: field.default for field in fields(BuildConfig)}
-    one.add_argument("--real", type=Path, metavar="DIR", help="folder of real pictures", required=True)
+    one.add_argument("--real", type=Path, metavar="DIR", help="folder of real images", required=True)
     one.add_argument(
         "--fake",
         dest="fakes",
@@ -72,20 +72,20 @@ def _parser() -> argparse.ArgumentParser:
         "--paired",
         action="store_true",
         default=True,
-        help="show each fake with the real picture of the same name (the default)",
+        help="show each fake with the real image of the same name (the default)",
     )
     pairing.add_argument(
         "--unpaired",
         dest="paired",
         action="store_false",
         default=argparse.SUPPRESS,
-        help="show no fake with the real picture of the same name (the paper's map to aerial photo)",
+        help="show no fake with the real image of the same name (the paper's map to aerial photo)",
     )
     for name, text in (
         ("practice", "trials with feedback, before the others"),
         ("trials", "trials without feedback"),
         ("pairs", "use at most so many pairs of each algorithm, drawn by the seed; 0: all"),
-        ("size", "side of every picture on the page, in pixels"),
+        ("size", "longer side of the images on the page, in pixels, whose shape is kept; 0: their own size"),
         ("seed", "of all that is drawn"),
     ):
         one.add_argument(

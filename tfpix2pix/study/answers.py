@@ -16,7 +16,7 @@ from tfpix2pix.errors import ConfigError
 from tfpix2pix.study.plan import FORMAT, PICTURE_MS, Study, fnv1a
 
 TOLERANCE_MS = 150
-"""A picture that was shown for so much longer or shorter counts as disturbed."""
+"""An image that was shown for so much longer or shorter counts as disturbed."""
 DISTURBED = 0.1
 """A person is dropped if more than this share of the trials was disturbed, in one way or the other."""
 COLUMN = "Answer.answers"
@@ -44,7 +44,7 @@ class Person:
     number: int
     algorithm: int
     fooled: tuple[bool, ...]
-    """Of each trial without feedback: whether the real picture was taken for the fake."""
+    """Of each trial without feedback: whether the real image was taken for the fake."""
 
 
 def read(paths: Iterable[Path]) -> list[Sent]:
@@ -66,7 +66,7 @@ def read(paths: Iterable[Path]) -> list[Sent]:
             except OSError as error:
                 raise ConfigError(f"{file} can't be read ({error.strerror}).") from error
             except UnicodeDecodeError:
-                # Damaged, as a JSON file that was cut off is: that one person's loss.
+                # Corrupt, as a JSON file that was cut off is: that one person's loss.
                 text = ""
             sent += _batch(file, text) if file.suffix.lower() == ".csv" else _json(file, text)
     return sent
@@ -98,7 +98,7 @@ def check(study: Study, sent: Sent) -> Person:
     """Returns the person that the answers are of.
 
     Raises:
-        Unusable: if they are incomplete, damaged, of other trials than the seed draws, or the pictures were not shown
+        Unusable: if they are incomplete, corrupt, of other trials than the seed draws, or the images were not shown
             as they should have been.
     """
     if sent.rejected:
@@ -113,7 +113,7 @@ def check(study: Study, sent: Sent) -> Person:
         raise Unusable(f"answers to another study ({data.get('study')!r} instead of {study.id!r})")
     number, trials = data.get("person"), data.get("trials")
     if type(number) is not int or not 0 <= number < 2**32 or not isinstance(trials, list):
-        raise Unusable("damaged: no person's number or no trials")
+        raise Unusable("corrupt: no person's number or no trials")
     if sent.worker is not None and number != fnv1a(sent.worker):
         raise Unusable("the answers are another person's than the worker's who sent them")
     draw = study.draw(number)
@@ -122,14 +122,14 @@ def check(study: Study, sent: Sent) -> Person:
     if len(answered) < len(draw.trials):
         raise Unusable(f"incomplete: {max(0, counted)} of {study.trials} answers")
     if len(trials) != len(draw.trials):
-        raise Unusable(f"damaged: {len(trials)} trials instead of {len(draw.trials)}")
+        raise Unusable(f"corrupt: {len(trials)} trials instead of {len(draw.trials)}")
     if data.get("algorithm") != draw.algorithm or [trial.get("pictures") for trial in answered] != [
         list(pictures) for pictures in draw.trials
     ]:
         raise Unusable(f"not the trials that seed {study.seed} draws for person {number}")
     tests = answered[study.practice :]
     if any(type(trial["answer"]) is not int or trial["answer"] not in (1, 2) for trial in tests):
-        raise Unusable("damaged: an answer that is neither 1 nor 2")
+        raise Unusable("corrupt: an answer that is neither 1 nor 2")
     _check_display(tests)
     fakes = {frozenset(pair.neutral): pair.fake for pair in study.algorithms[draw.algorithm].test}
     fooled = (trial["pictures"][trial["answer"] - 1] != fakes[frozenset(trial["pictures"])] for trial in tests)
@@ -142,10 +142,10 @@ def _check_display(trials: Sequence[dict[str, Any]]) -> None:
     left = sum(trial.get("left") is not False for trial in trials)
     allowed = DISTURBED * len(trials)
     if left > allowed:
-        raise Unusable(f"left the page while the pictures were shown, in {left} of {len(trials)} trials")
+        raise Unusable(f"left the page while the images were shown, in {left} of {len(trials)} trials")
     if off > allowed:
         raise Unusable(
-            f"a picture was shown more than {TOLERANCE_MS} ms longer or shorter than {PICTURE_MS} ms, in {off} of "
+            f"an image was shown more than {TOLERANCE_MS} ms longer or shorter than {PICTURE_MS} ms, in {off} of "
             f"{len(trials)} trials"
         )
 
@@ -196,4 +196,4 @@ def _batch(file: Path, text: str) -> Iterator[Sent]:
             where = f"{file}, line {rows.line_num}"
             yield Sent(where, row[COLUMN] or "", row.get("WorkerId") or None, row.get("AssignmentStatus") == "Rejected")
     except csv.Error as error:
-        raise ConfigError(f"{file} is damaged at line {rows.line_num} ({error}).") from error
+        raise ConfigError(f"{file} is corrupt at line {rows.line_num} ({error}).") from error

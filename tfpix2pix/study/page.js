@@ -100,35 +100,35 @@ async function frameAfter(start, milliseconds) {
   return now;
 }
 
-// Shows one picture after the other; returns how long each was there, from the frame that showed it to the frame that
+// Shows one image after the other; returns how long each was there, from the frame that showed it to the frame that
 // no longer did.
 async function showAll(stage) {
   const durations = [];
   let now = await nextFrame();
-  for (const picture of stage) {
+  for (const image of stage) {
     const start = await frameAfter(now, study.blank_ms);
-    picture.classList.add("shown");
+    image.classList.add("shown");
     now = await frameAfter(start, study.picture_ms);
-    picture.classList.remove("shown");
+    image.classList.remove("shown");
     durations.push(rounded(now - start));
   }
   return durations;
 }
 
-const pictures = new Map();
+const images = new Map();
 
-// A picture that is decoded before it is shown appears in one frame, whole.
+// An image that is decoded before it is shown appears in one frame, whole.
 async function load(name) {
-  const picture = new Image(study.size, study.size);
-  picture.alt = "";
-  picture.decoding = "sync";
-  picture.src = `images/${name}.png`;
+  const image = new Image();
+  image.alt = "";
+  image.decoding = "sync";
+  image.src = `images/${name}.png`;
   try {
-    await picture.decode();
+    await image.decode();
   } catch {
-    throw new Error(`The picture ${name}.png could not be loaded. Please reload the page; your answers are kept.`);
+    throw new Error(`The image ${name}.png could not be loaded. Please reload the page; your answers are kept.`);
   }
-  pictures.set(name, picture);
+  images.set(name, image);
 }
 
 async function loadAll(names) {
@@ -182,16 +182,16 @@ async function ask(plan, record, number, save) {
   const [done, total] = practice ? [number, plan.practice] : [number - plan.practice, study.trials];
   byId("round").textContent = `${practice ? "Practice" : "Round"} ${done + 1} of ${total}`;
   Object.assign(byId("progress"), { value: done, max: total });
-  const stage = plan.trials[number].map((name) => pictures.get(name));
+  const stage = plan.trials[number].map((name) => images.get(name));
   byId("stage").replaceChildren(...stage);
 
-  // A trial that a reload broke off is there already: its pictures are not shown again.
+  // A trial that a reload broke off is there already: its images are not shown again.
   if (record.trials.length === number) {
-    view("trial", "pictures");
+    view("trial", "images");
     const trial = { practice, pictures: plan.trials[number], shown_ms: [null, null], left: true };
     record.trials.push(trial);
     save();
-    await Promise.all(stage.map((picture) => picture.decode()));
+    await Promise.all(stage.map((image) => image.decode()));
     left = document.hidden;
     const shown = await showAll(stage);
     Object.assign(trial, { shown_ms: shown, left });
@@ -236,7 +236,7 @@ function handOver(record) {
 
 function fill() {
   const practice = study.algorithms[0].practice.length;
-  // Two pictures, two blanks, and two seconds to answer.
+  // Two images, two blanks, and two seconds to answer.
   const minutes = Math.ceil(((practice + study.trials) * (2 * (study.picture_ms + study.blank_ms) + 2000)) / 60000);
   const texts = { practice, trials: study.trials, minutes: minutes === 1 ? "a minute" : `${minutes} minutes` };
   for (const place of document.querySelectorAll("[data-text]")) {

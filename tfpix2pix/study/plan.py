@@ -17,9 +17,9 @@ from tfpix2pix.errors import ConfigError
 
 FORMAT = "tfpix2pix-study/1"
 PICTURE_MS = 1000
-"""How long each picture is shown (the paper)."""
+"""How long each image is shown (the paper)."""
 BLANK_MS = 500
-"""The empty stage before each picture; the paper doesn't say."""
+"""The empty stage before each image; the paper doesn't say."""
 KEY = "key.json"
 
 _WORDS = 2**32
@@ -27,7 +27,7 @@ _WORDS = 2**32
 
 @dataclass(frozen=True)
 class Pair:
-    """A real picture and a fake, each by the name that its file has on the page, without `.png`."""
+    """A real image and a fake, each by the name that its file has on the page, without `.png`."""
 
     real: str
     fake: str
@@ -49,7 +49,7 @@ class Algorithm:
 
 @dataclass(frozen=True)
 class Draw:
-    """What one person sees: pictures `(first, second)` of each trial, the practice trials first."""
+    """What one person sees: images `(first, second)` of each trial, the practice trials first."""
 
     algorithm: int
     trials: tuple[tuple[str, str], ...]
@@ -60,7 +60,7 @@ class Study:
     """All that `score` has to know, written as `key.json`, which is not to be published."""
 
     seed: int
-    size: int
+    size: int  # see `BuildConfig.size`
     trials: int
     algorithms: tuple[Algorithm, ...]
 
@@ -116,7 +116,7 @@ class Study:
         """Reads the key in a folder that `build` made.
 
         Raises:
-            ConfigError: if there is none, or it is damaged.
+            ConfigError: if there is none, or it is corrupt.
         """
         file = folder / KEY
         try:
@@ -129,10 +129,10 @@ class Study:
             intact = data["format"] == FORMAT and data["study"] == study.id
         except OSError as error:
             raise ConfigError(
-                f"--study={folder} has no readable {KEY} ({error.strerror}). Give the folder that `study build` made."
+                f"{folder} has no readable {KEY} ({error.strerror}). Give the folder that `study build` made."
             ) from error
         except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise ConfigError(f"{file} is damaged ({error!r}). It is needed as `study build` wrote it.") from error
+            raise ConfigError(f"{file} is corrupt ({error!r}). It is needed as `study build` wrote it.") from error
         if not intact:
             raise ConfigError(f"{file} was changed after `study build` wrote it, or is of another version.")
         return study
@@ -156,7 +156,7 @@ def mulberry32(state: int) -> Iterator[int]:
 
 
 def _pick(pairs: Sequence[Sequence[str]], count: int, random: Iterator[int]) -> list[tuple[str, str]]:
-    """Draws pairs without putting any back, and for each which picture comes first."""
+    """Draws pairs without putting any back, and for each which image comes first."""
     left = list(pairs)
     picked = []
     for place in range(count):

@@ -36,7 +36,7 @@ class ScoreConfig:
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            raise ConfigError(f"--seed must be at least 0; received: {self.seed}")
+            raise ConfigError(f"`seed` must be at least 0; received: {self.seed}")
 
 
 def score(config: ScoreConfig) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def summarise(fooled: Sequence[int], trials: int, seed: int) -> dict[str, Any]:
     """Says how often people were fooled by one algorithm.
 
     Args:
-        fooled: of each person, the number of trials in which the real picture was taken for the fake.
+        fooled: of each person, the number of trials in which the real image was taken for the fake.
         trials: per person.
         seed: of the bootstrap, which draws persons, not single trials: one person's answers go together.
 
@@ -157,7 +157,7 @@ def table(result: Mapping[str, Any]) -> str:
             low, high = one["interval"]
             line += f"  {one['standard_error']:>8.1f} %  {low:>5.1f} - {high:>4.1f} %"
         lines.append(line)
-    lines.append(f"Fooled: took the real picture for the fake; 50 % is chance. {RESAMPLES:,} resamples of persons.")
+    lines.append(f"Fooled: took the real image for the fake; 50 % is chance. {RESAMPLES:,} resamples of persons.")
     for test in result["tests"]:
         one, other = test["between"]
         lines.append(f"{one} - {other}: {test['difference']:+.1f} points, p = {test['p']:.4f} (permutation of persons)")

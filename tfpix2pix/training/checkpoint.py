@@ -1,4 +1,4 @@
-"""What a run saves and how it comes back: one file a checkpoint, whole or not there, checked when it is read.
+"""What a run saves and how it comes back: one file a checkpoint, written atomically, checked when it is read.
 
 A checkpoint is a zip archive of `.npy` arrays, one a variable under its own name, and the step; numpy's `np.load`
 opens it. The archive's CRC-32 of each array tells a corrupt one.
@@ -6,6 +6,7 @@ opens it. The archive's CRC-32 of each array tells a corrupt one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import zipfile
@@ -17,13 +18,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from pipelines.cache import write_atomically
+from tfpix2pix.errors import CheckpointError
 
 KEEP = 3  # newest ones that are kept
 _STEP = "step.json"
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint can't be read or written; the message names the file and says what to do."""
 
 
 class NonFiniteError(RuntimeError):
@@ -60,11 +58,14 @@ def save(folder: Path, variables: Mapping[str, tf.Variable], step: int) -> Path:
     except OSError as error:
         kept = _newest_first(folder)
         raise CheckpointError(
-            f"{path} can't be written: {error.strerror or error}. Make room, or fix that; the same command then "
+            f"{path} can't be written: {error.strerror or error}. Make room, or fix that; the run then "
             + (f"resumes from {kept[0].name}, which is kept." if kept else "starts again: there is no checkpoint yet.")
         ) from error
-    for old in _newest_first(folder)[KEEP:]:
-        old.unlink(missing_ok=True)
+    # Later ones are of steps that the run has come back before, because they were corrupt.
+    later_and_older = [file for file in _newest_first(folder) if file.name > path.name]
+    later_and_older += [file for file in _newest_first(folder) if file.name <= path.name][KEEP:]
+    for file in later_and_older:
+        file.unlink(missing_ok=True)
     return path
 
 
@@ -86,9 +87,10 @@ def restore(folder: Path, variables: Mapping[str, tf.Variable]) -> tuple[int, li
         except Exception as error:  # the readers of zips and of arrays raise anything on broken files
             corrupt.append(f"{path} is corrupt ({error})")
             continue
+        values = matched(values, variables)
         _check(path, values, variables)
-        for name, variable in variables.items():
-            variable.assign(values[name])
+        for name, value in values.items():
+            variables[name].assign(value)
         return step, corrupt
     if corrupt:
         raise CheckpointError(
@@ -96,6 +98,38 @@ def restore(folder: Path, variables: Mapping[str, tf.Variable]) -> tuple[int, li
             f"Delete {folder} to start the run from its first step."
         )
     return 0, corrupt
+
+
+def matched(
+    values: dict[str, npt.NDArray[np.generic]], variables: Mapping[str, tf.Variable]
+) -> dict[str, npt.NDArray[np.generic]]:
+    """Gives values the names of the variables that they belong to.
+
+    Keras numbers layers without a name through a whole process, so the same network may have other names when it is
+    built again. Then the order decides, if all shapes agree.
+    """
+    wanted = [name for name in variables if name in values or not _is_optional(name)]
+    if values.keys() == set(wanted) or len(values) != len(wanted):
+        return values
+    pairs = list(zip(wanted, values.items(), strict=True))
+    alike = all(
+        new.split("/")[0] == old.split("/")[0] and tuple(variables[new].shape) == value.shape
+        for new, (old, value) in pairs
+    )
+    return {new: value for new, (_, value) in pairs} if alike else values
+
+
+def read_newest(folder: Path) -> dict[str, npt.NDArray[np.generic]]:
+    """Returns the values of the newest sound checkpoint by name; none if there is none."""
+    for path in _newest_first(folder):
+        with contextlib.suppress(Exception):  # the readers of zips and of arrays raise anything on broken files
+            return _read(path)[1]
+    return {}
+
+
+def newest_step(folder: Path) -> int:
+    """Returns the step of the newest checkpoint, sound or not; 0 if there is none."""
+    return max((int(path.stem.removeprefix("step_")) for path in _newest_first(folder)), default=0)
 
 
 def _read(path: Path) -> tuple[int, dict[str, npt.NDArray[np.generic]]]:
@@ -127,17 +161,22 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArra
 
 
 def _check(path: Path, values: Mapping[str, npt.NDArray[np.generic]], variables: Mapping[str, tf.Variable]) -> None:
-    missing = sorted(variables.keys() ^ values.keys())
+    missing = sorted((variables.keys() ^ values.keys()) - {name for name in variables if _is_optional(name)})
     if not missing:
         missing = [
             name
             for name, variable in variables.items()
-            if (tuple(variable.shape), variable.dtype) != (values[name].shape, _dtype(values[name]))
+            if name in values and (tuple(variable.shape), variable.dtype) != (values[name].shape, _dtype(values[name]))
         ]
     if missing:
         raise CheckpointError(
             f"{path} belongs to another network: it differs in {len(missing)} variables, such as {missing[0]}."
         )
+
+
+def _is_optional(name: str) -> bool:
+    """Tells of variables that checkpoints before version 0.3 don't have, and that keep their value then."""
+    return name.endswith("_optimizer/learning_rate")
 
 
 def _dtype(value: npt.NDArray[np.generic]) -> tf.DType | None:

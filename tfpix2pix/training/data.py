@@ -2,15 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from pipelines import DatasetError, Preprocessing, Source, Splits, open_dataset
 from pipelines.console import parse_value_range
-from pipelines.spec import faults_of, group_faults
+from pipelines.spec import Encoding, faults_of, group_faults
 from tfpix2pix.config import DataConfig
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.recipes import recipe
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from tfpix2pix.training.pix2pix import Pix2Pix
 
 HOW_TO_EXCLUDE = (
     "Fix or remove them, or let `python -m pipelines.inspect --fix-list=FILE` list them and exclude them with "
-    "--exclude=FILE."
+    "`exclude`=FILE."
 )
+
+
+class Data(Splits):
+    """The splits of a data set, and how they are prepared.
+
+    Attributes:
+        config: what was asked for.
+        preprocessing: how pairs are prepared.
+    """
+
+    def __init__(self, splits: Splits, config: DataConfig) -> None:
+        super().__init__(splits, splits.notes)
+        self.config, self.preprocessing = config, preprocessing(config)
+
+    def batches(self, split: str = "train", batch_size: int = 1, seed: int = 0) -> tf.data.Dataset:
+        """Returns batches of `input` and `target`, float32 `(B, H, W, C)` in [-1, 1]: for plain Keras.
+
+        Args:
+            split: `"train"` is an endless stream in random order, cropped and flipped at random; others are one pass.
+            batch_size: pairs in a batch.
+            seed: of order, crops and flips.
+        """
+        from pipelines.build import evaluation_batches, training_batches
+
+        if split == "train":
+            made = training_batches(self[split], self.preprocessing, batch_size=batch_size, seed=seed)
+        else:
+            made = evaluation_batches(self[split], self.preprocessing, batch_size=batch_size)
+        return made.map(lambda batch: {"input": batch["input"], "target": batch["target"]})
+
+
+def load(name: str = DataConfig.dataset, **choices: Any) -> Data:
+    """Opens a data set, or a folder of your own pairs or photos.
+
+    Args:
+        name: one of `datasets.available()`, or a folder.
+        choices: fields of `config.DataConfig`, such as `image_size=128` or `task="colorization"`; by default
+            those of the data set's recipe.
+
+    Returns:
+        A source each for `"train"`, `"val"` and, where there is one, `"test"`, to give to `Trainer`.
+
+    Raises:
+        ConfigError: if a choice isn't known or allowed.
+        DatasetError: if the data set can't be had.
+    """
+    return open_data(recipe(name, choices.get("task", "pairs")).replace(**choices).data)
 
 
 def preprocessing(data: DataConfig) -> Preprocessing:
@@ -19,13 +77,41 @@ def preprocessing(data: DataConfig) -> Preprocessing:
     return Preprocessing(*data.image_size, data.direction, data.jitter, data.flip, data.resize, data.one_hot, mask)
 
 
-def open_data(data: DataConfig) -> Splits:
-    """Returns a source for each split of what `data` names: train, val, and test where there is one.
+def preprocessing_for(data: Mapping[str, Source], generator: keras.Model) -> Preprocessing:
+    """Returns how the pairs of any data are prepared for a generator.
+
+    Raises:
+        ConfigError: if its size isn't known.
+    """
+    if isinstance(data, Data):
+        return data.preprocessing
+    height, width = generator.input_shape[1:3]
+    if height is None or width is None:
+        raise ConfigError("The generator takes any size, so `preprocessing` must say which one it is trained at.")
+    return Preprocessing(height, width)
+
+
+def check_encodings(model: Pix2Pix, encodings: tuple[Encoding, Encoding]) -> None:
+    """Checks that a model takes and makes images of the data's channels.
+
+    Raises:
+        ConfigError: if it doesn't.
+    """
+    shapes = (("input", model.generator.input_shape), ("target", model.generator.output_shape))
+    for (side, shape), encoding in zip(shapes, encodings, strict=True):
+        if shape[-1] != encoding.depth:
+            raise ConfigError(
+                f"The generator's {side} has {shape[-1]} channels, but the data's {side} has {encoding.depth}."
+            )
+
+
+def open_data(data: DataConfig) -> Data:
+    """Opens what `data` names.
 
     Raises:
         DatasetError: if it can't be had.
     """
-    return open_dataset(
+    splits = open_dataset(
         data.dataset,
         data.data_dir,
         preprocessing=preprocessing(data),
@@ -33,6 +119,7 @@ def open_data(data: DataConfig) -> Splits:
         value_range=parse_value_range(data.value_range),
         exclude=data.exclude,
     )
+    return Data(splits, data)
 
 
 def check_data(*sources: Source) -> None:
@@ -45,5 +132,5 @@ def check_data(*sources: Source) -> None:
     if faults:
         raise DatasetError(
             f"{len(faults)} file{'s' * (len(faults) > 1)} can't be used:{group_faults(faults)}\n{HOW_TO_EXCLUDE} "
-            "--no-check-data trains without looking."
+            "`check_data` can be turned off to train without looking."
         )

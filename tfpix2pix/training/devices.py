@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import subprocess
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from pipelines.console import usable_cores
+from tfpix2pix.errors import ConfigError
 
+_logger = logging.getLogger(__name__)
 _INSTALL = 'pip install "tensorflow[and-cuda]"'
 
 
@@ -62,20 +65,58 @@ def _why_unused() -> str:
     return f"its CUDA libraries are missing, or don't fit the driver. {_INSTALL}"
 
 
-@functools.lru_cache
-def make_strategy(choice: str) -> tf.distribute.Strategy:
-    """Returns the strategy for `"one"` device, `"mirrored"` (all GPUs, or logical CPUs), `"auto"` or `"multiworker"`.
+def make_strategy(choice: str, batch_size: int | None = None) -> tf.distribute.Strategy:
+    """Returns the strategy for a choice of devices.
 
-    The last one waits until all workers are there, and has to be made before TensorFlow has computed anything.
+    Args:
+        choice: `"one"` device, `"mirrored"` (all GPUs, or without any all logical CPUs), `"auto"` (as many GPUs as
+            divide the batch) or `"multiworker"`. The last one waits until all workers are there, and has to be made
+            before TensorFlow has computed anything.
+        batch_size: examples in a batch, over all devices; `None`: any number of devices will do.
 
-    A choice gives the same object each time: two mirrored strategies in one process would number their collective
-    operations alike, and gradients of one would meet those of the other.
+    Raises:
+        ConfigError: if the batch can't be divided among the devices.
     """
     if choice == "multiworker":
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    gpus = len(tf.config.list_logical_devices("GPU"))
-    kind = "GPU" if gpus else "CPU"
+        strategy = _strategy(choice, 0)
+        count = strategy.num_replicas_in_sync
+    else:
+        gpus = len(tf.config.list_logical_devices("GPU"))
+        count = _count(choice, gpus, gpus or len(tf.config.list_logical_devices("CPU")), batch_size)
+        strategy = _strategy("one" if count == 1 else "mirrored", count)
+    if batch_size is not None and batch_size % count:
+        raise ConfigError(
+            f"`batch_size` must be a multiple of the {count} devices, not {batch_size}. "
+            "`strategy` `one` trains on one of them."
+        )
+    return strategy
+
+
+def _count(choice: str, gpus: int, devices: int, batch_size: int | None) -> int:
+    """Returns how many devices a choice of this machine's takes."""
     if choice == "one" or (choice == "auto" and gpus < 2):
-        return tf.distribute.OneDeviceStrategy(f"{kind}:0")
-    devices = [device.name for device in tf.config.list_logical_devices(kind)]
-    return tf.distribute.MirroredStrategy(devices)
+        return 1
+    if choice == "mirrored" or batch_size is None:
+        return devices
+    count = max(number for number in range(1, gpus + 1) if batch_size % number == 0)
+    if count < gpus:
+        _logger.info(
+            "%s of %s GPUs train%s, since `batch_size` %s divides among so many. A multiple of %s would use all.",
+            *(count, gpus, "s" if count == 1 else "", batch_size, gpus),
+        )
+    return count
+
+
+@functools.lru_cache
+def _strategy(kind: str, count: int) -> tf.distribute.Strategy:
+    """Makes a strategy, the same object each time.
+
+    Two mirrored strategies in one process would number their collective operations alike, and gradients of one would
+    meet those of the other.
+    """
+    if kind == "multiworker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    if kind == "one":
+        return tf.distribute.OneDeviceStrategy(f"{device}:0")
+    return tf.distribute.MirroredStrategy([one.name for one in tf.config.list_logical_devices(device)[:count]])

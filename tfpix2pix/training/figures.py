@@ -1,4 +1,4 @@
-"""Pictures for people: the sample sheet and the plot of the losses."""
+"""Displayable images: the sample sheet and the plot of the losses."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.cache import write_atomically
-from tfpix2pix.training.run_directory import read_history
+from tfpix2pix.training.history import columns_of, read_history
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 _GAP = 8
-_COLUMNS = 2  # rows of three pictures side by side
+_COLUMNS = 2  # rows of three images side by side
 _CAPTIONS = ("input", "output", "target")
 _PAPER, _INK = (255, 255, 255), (60, 60, 60)
 
 
 def sample_sheet(
-    rows: Sequence[tuple[Picture, Picture, Picture]], title: str, path: Path, captions: Sequence[str] = ()
+    rows: Sequence[tuple[Pixels, Pixels, Pixels]], title: str, path: Path, captions: Sequence[str] = ()
 ) -> None:
     """Writes a PNG that shows every row as input | output | target, pixel for pixel.
 
     Args:
         rows: uint8 `(H, W, 3)` triples of one height and width.
-        title: a line above the pictures.
-        path: the file to write, as a whole or not at all.
+        title: a line above the images.
+        path: the file to write, atomically.
         captions: one for each row, of equally many lines, to stand below it; none: nothing stands there. Lines that
             are too long lose their middle.
     """
@@ -49,14 +49,14 @@ def sample_sheet(
     )
     draw = ImageDraw.Draw(sheet)
     draw.text((sheet.width // 2, caption // 2 + 2), title, _INK, font, anchor="mm")
-    for number, pictures in enumerate(rows):
+    for number, images in enumerate(rows):
         left = _GAP + (number % columns) * (triple + 2 * _GAP)
         top = 2 * caption + (number // columns) * (height + below + _GAP)
-        for place, picture in enumerate(pictures):
+        for place, image in enumerate(images):
             x = left + place * (width + _GAP)
             if number < columns:
                 draw.text((x + width // 2, caption + caption // 2), _CAPTIONS[place], _INK, font, anchor="mm")
-            sheet.paste(Image.fromarray(picture), (x, top))
+            sheet.paste(Image.fromarray(image), (x, top))
         for line, text in enumerate(captions[number].split("\n") if captions else ()):
             middle = top + height + line * caption + caption // 2
             draw.text((left, middle), _fitted(text, font, triple), _INK, font, anchor="lm")
@@ -80,8 +80,16 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def label(name: str) -> str:
+    """Returns how a loss or a metric is called in a plot or beside the progress bar: `"L1"` for `"g_l1"`."""
+    name = name.removeprefix("val_")
+    known = {"d_loss": "D", "g_gan": "G"}
+    name = known.get(name, name.removeprefix("g_"))
+    return name.upper() if len(name) <= 4 else name.replace("_", " ")
+
+
 def loss_plot(history: Path, validation: Path, path: Path) -> None:
-    """Draws the losses of a run, smoothed, and its validation L1.
+    """Draws the losses of a run, smoothed, and beside each that is a metric too its values on validation.
 
     Args:
         history: the run's `history.csv`.
@@ -91,22 +99,32 @@ def loss_plot(history: Path, validation: Path, path: Path) -> None:
     # Imported here: it takes a second, and only the end of a run needs it.
     from matplotlib.figure import Figure
 
+    of_losses, of_metrics = columns_of(history), columns_of(validation) if validation.exists() else []
+    shared = [name for name in of_losses if f"val_{name.removeprefix('g_')}" in of_metrics]
+    alone = [name for name in of_losses if name not in shared]
     steps, losses = _columns(history)
-    tested, val_l1 = _columns(validation)
     window = max(1, len(steps) // 100)
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for column, label in ((0, "discriminator"), (1, "generator, adversarial")):
-        left.plot(_smooth(steps, window), _smooth(losses[:, column], window), label=label, linewidth=1)
-    right.plot(_smooth(steps, window), _smooth(losses[:, 2], window), label="training", linewidth=1)
-    right.plot(tested, val_l1[:, 0], "o-", label="validation", markersize=3, linewidth=1)
-    for axes, title in ((left, "adversarial losses"), (right, "L1 (mean |target − output|, range 0 to 2)")):
+    panels = [(names, title) for names, title in ((alone, "losses"), (shared, "reconstruction")) if names]
+    figure = Figure(figsize=(4.5 * len(panels), 3.2), layout="constrained")
+    for axes, (names, title) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for name in names:
+            values = _smooth(losses[:, of_losses.index(name)], window)
+            axes.plot(_smooth(steps, window), values, label=_described(name), linewidth=1)
+            if name in shared:
+                tested, metrics = _columns(validation)
+                column = metrics[:, of_metrics.index(f"val_{name.removeprefix('g_')}")]
+                axes.plot(tested, column, "o-", label=f"{_described(name)}, validation", markersize=3, linewidth=1)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("step")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=140))
+
+
+def _described(name: str) -> str:
+    known = {"d_loss": "discriminator", "g_gan": "generator, adversarial", "g_l1": "L1 (mean |target − output|)"}
+    return known.get(name, label(name))
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

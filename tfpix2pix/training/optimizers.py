@@ -1,84 +1,140 @@
-"""Adam on TensorFlow's fused op, its learning-rate schedule and the loss scale of half precision.
-
-Everything here runs in replica context on gradients that are summed over replicas already. Each replica then updates
-its own copy of a variable with the same numbers, so no merge between replicas is needed and an update may be skipped
-under `tf.cond`.
-"""
+"""Adam on TensorFlow's fused op, the linear decay of its learning rate, and the loss scale of half precision."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import keras
 import tensorflow as tf
 
 
-class FusedAdam(tf.Module):
+@keras.saving.register_keras_serializable("tfpix2pix")
+class FusedAdam(keras.optimizers.Adam):
     """Adam (Kingma and Ba 2015) as one pass over each weight, where Keras's own makes about ten.
 
-    Make it inside the scope of the strategy that the variables belong to.
+    It is a Keras optimizer like any other. Its own defaults are the paper's (section 3.3).
 
     Args:
-        variables: float32 variables to train.
-        beta_1: decay of the first moment; the paper's 0.5.
+        learning_rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`.
+        beta_1: decay of the first moment.
         beta_2: decay of the second moment.
         epsilon: added to the root of the second moment.
-
-    Attributes:
-        iterations: int64 scalar variable, the number of updates so far.
-        moments: for each variable its first and second moment.
+        name: of the optimizer.
+        kwargs: as for any Keras optimizer.
     """
 
     def __init__(
         self,
-        variables: Sequence[tf.Variable],
-        *,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 2e-4,
         beta_1: float = 0.5,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
+        name: str = "fused_adam",
+        **kwargs: Any,
     ) -> None:
-        super().__init__(name="fused_adam")
-        self.variables_to_train = list(variables)
-        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
-        self.iterations = tf.Variable(0, trainable=False, dtype=tf.int64, name="iterations")
-        self.moments = [
-            tuple(tf.Variable(tf.zeros(v.shape), trainable=False, name=moment) for moment in ("m", "v"))
-            for v in self.variables_to_train
-        ]
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, name=name, **kwargs)
+        if self.amsgrad:
+            raise ValueError("FusedAdam has no `amsgrad`; keras.optimizers.Adam has.")
 
-    def apply(self, gradients: Sequence[tf.Tensor], learning_rate: tf.Tensor) -> None:
-        """Updates every variable.
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        """Updates one variable; Keras calls it on each replica with gradients that are summed already."""
+        index = self._get_variable_index(variable)
+        step = self.iterations.value.read_value() + 1
+        _fused_update(self, variable, self._momentums[index], self._velocities[index], gradient, step, learning_rate)
+
+    def apply_summed(self, gradients: Sequence[tf.Tensor], learning_rate: tf.Tensor) -> None:
+        """Updates this replica's copy of every variable, in replica context.
+
+        All replicas call it with the same numbers, so no merge between them is needed, and it may stand in a
+        `tf.cond`. Clipping, weight decay and other extras of Keras's optimizers are not applied.
 
         Args:
             gradients: float32, one a variable, already summed over replicas.
             learning_rate: float32 scalar.
-
-        Raises:
-            ValueError: if a gradient is missing.
         """
-        for variable, gradient in zip(self.variables_to_train, gradients, strict=True):
-            if gradient is None:
-                raise ValueError(f"No gradient reaches {variable.name}: the loss does not depend on it.")
-        step = self.iterations.read_value() + 1
-        power = tf.cast(step, tf.float32)
+        step = self.iterations.value.read_value() + 1
+        variables = zip(self._trainable_variables, gradients, self._momentums, self._velocities, strict=True)
         earlier: list[tf.Tensor] = []
-        for variable, gradient, (m, v) in zip(self.variables_to_train, gradients, self.moments, strict=True):
+        for variable, gradient, m, v in variables:
             # A weight that is still being read would be copied for its update, so it waits for the gradient of the
             # layer before it: by then nothing reads it any more.
             with tf.control_dependencies(earlier):
-                tf.raw_ops.ResourceApplyAdam(
-                    var=variable.handle,
-                    m=m.handle,
-                    v=v.handle,
-                    beta1_power=tf.pow(self.beta_1, power),
-                    beta2_power=tf.pow(self.beta_2, power),
-                    lr=learning_rate,
-                    beta1=self.beta_1,
-                    beta2=self.beta_2,
-                    epsilon=self.epsilon,
-                    grad=gradient,
-                )
+                _fused_update(self, variable.value, m, v, gradient, step, learning_rate)
             earlier = [gradient]
-        assign_on_replica(self.iterations, step)
+        assign_on_replica(self.iterations.value, step)
+
+    @property
+    def rate_variable(self) -> tf.Variable | None:
+        """The learning rate that is set now; `None` if a schedule gives it."""
+        rate = self._learning_rate
+        return rate.value if isinstance(rate, keras.Variable) else None
+
+    def variable_names(self) -> list[str]:
+        """Returns the names of the variables that it updates."""
+        return [variable.value.name for variable in self._trainable_variables]
+
+    def moments(self) -> list[tuple[tf.Variable, tf.Variable]]:
+        """Returns the first and second moment of each of them."""
+        return [(m.value, v.value) for m, v in zip(self._momentums, self._velocities, strict=True)]
+
+    def is_plain(self) -> bool:
+        """Tells whether `apply_summed` does all that `apply` does."""
+        extras = (self.clipnorm, self.clipvalue, self.global_clipnorm, self.weight_decay, self.use_ema)
+        return not any(extras) and not self.gradient_accumulation_steps
+
+
+def _fused_update(
+    adam: FusedAdam,
+    variable: tf.Variable,
+    m: keras.Variable,
+    v: keras.Variable,
+    gradient: tf.Tensor,
+    step: tf.Tensor,
+    learning_rate: tf.Tensor,
+) -> None:
+    power = tf.cast(step, tf.float32)
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=m.value.handle,
+        v=v.value.handle,
+        beta1_power=tf.pow(float(adam.beta_1), power),
+        beta2_power=tf.pow(float(adam.beta_2), power),
+        lr=learning_rate,
+        beta1=adam.beta_1,
+        beta2=adam.beta_2,
+        epsilon=adam.epsilon,
+        grad=gradient,
+    )
+
+
+@keras.saving.register_keras_serializable("tfpix2pix")
+class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A constant rate over the first half of the run, then a straight line to 0.
+
+    Args:
+        learning_rate: the rate at the start.
+        steps: length of the run.
+    """
+
+    def __init__(self, learning_rate: float, steps: int) -> None:
+        super().__init__()
+        self.learning_rate, self.steps = learning_rate, steps
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """Returns the rate, float32, after so many updates (integer scalar)."""
+        left = 1.0 - tf.cast(step, tf.float32) / self.steps
+        return self.learning_rate * tf.clip_by_value(2.0 * left, 0.0, 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what makes the schedule again."""
+        return {"learning_rate": self.learning_rate, "steps": self.steps}
+
+
+def current_rate(optimizer: keras.optimizers.Optimizer, step: tf.Tensor) -> tf.Tensor:
+    """Returns the learning rate after `step` updates: a schedule's, or the value that is set now."""
+    rate = optimizer._learning_rate  # Keras's own property would read the schedule at its count of updates
+    return rate(step) if callable(rate) else tf.convert_to_tensor(rate)
 
 
 class LossScale(tf.Module):
@@ -102,20 +158,6 @@ class LossScale(tf.Module):
         factor = tf.where(finite, tf.where(grown, factor * 2.0, factor), tf.maximum(factor / 2.0, 1.0))
         assign_on_replica(self.factor, factor)
         assign_on_replica(self.good_steps, tf.where(tf.logical_and(finite, tf.logical_not(grown)), good, 0))
-
-
-def learning_rate(base: float, step: tf.Tensor, decay_steps: int) -> tf.Tensor:
-    """Returns the rate at `step`: constant, or falling in a line to 0 over the second half of `decay_steps`.
-
-    Args:
-        base: the rate at the start.
-        step: int64 scalar, updates done so far.
-        decay_steps: length of the run, or 0 for a constant rate.
-    """
-    if not decay_steps:
-        return tf.constant(base)
-    left = 1.0 - tf.cast(step, tf.float32) / decay_steps
-    return base * tf.clip_by_value(2.0 * left, 0.0, 1.0)
 
 
 def assign_on_replica(variable: tf.Variable, value: tf.Tensor) -> None:

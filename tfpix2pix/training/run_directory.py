@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
 
 from pipelines.cache import write_atomically
 from tfpix2pix.config import TrainConfig, differences
@@ -53,20 +49,20 @@ class RunDirectory:
             ConfigError: if another run's config, or a file that a run would overwrite, is found.
         """
         if self.folder.exists() and not self.folder.is_dir():
-            raise ConfigError(f"--workdir={self.folder} is a file, not a folder.")
+            raise ConfigError(f"{self.folder} is a file, not a folder.")
         if self.config.exists():
             lines = differences(self.read_config(), config)
             if lines:
                 raise ConfigError(
                     f"{self.folder} holds another run:\n  " + "\n  ".join(lines) + "\n"
-                    "Give the same flags to resume it, or another --workdir to start a new run."
+                    "Give the same choices to resume it, or another folder to start a new run."
                 )
             return
         taken = [path.name for path in self._written() if path.exists()]
         if taken:
             raise ConfigError(
                 f"{self.folder} has no config.json but holds {', '.join(taken)}, which a run would write over. "
-                "Give another --workdir."
+                "Give another folder."
             )
 
     def check_data(self, data: DataDescription) -> None:
@@ -85,7 +81,7 @@ class RunDirectory:
             way_out = "Resume with version 0.1" if "names_sha256" in before else "Put back what was changed to resume"
             raise ConfigError(
                 f"The data set is not the one that {self.folder} was trained on:\n  " + "\n  ".join(lines) + "\n"
-                f"{way_out}, or give another --workdir to start a new run."
+                f"{way_out}, or give another folder to start a new run."
             )
 
     def create(self, config: TrainConfig, data: Mapping[str, Any]) -> None:
@@ -98,36 +94,36 @@ class RunDirectory:
         Raises:
             ConfigError: if nothing can be written there.
         """
+        self._make(self.folder)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             _write_if_new(self.config, config.to_json())  # first: `check` takes what has none for something else
-            for folder in (self.logs, self.samples, self.checkpoints):
-                folder.mkdir(exist_ok=True)
             _write_if_new(self.data, json.dumps(data, indent=2) + "\n")
         except OSError as error:
-            raise ConfigError(
-                f"--workdir={self.folder} can't be written to ({error.strerror}). Give another --workdir, or fix that."
-            ) from error
+            raise self._unwritable(error) from error
+        for folder in (self.logs, self.samples, self.checkpoints):
+            self._make(folder)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps other processes out while this one trains here; a killed one leaves no lock behind.
 
-        What a killed one had begun to write is removed.
+        The folder is made where it is missing. What a killed process had begun to write is removed.
 
         Raises:
-            ConfigError: if another one trains here.
+            ConfigError: if another one trains here, or the folder can't be made.
         """
         if fcntl is None:
+            self._make(self.folder)
             yield
             return
+        self._make(self.folder)
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(descriptor)
             raise ConfigError(
-                f"{self.folder} is being trained by another process. Wait until it ends, or give another --workdir."
+                f"{self.folder} is being trained by another process. Wait until it ends, or give another folder."
             ) from error
         except OSError:
             pass  # some network drives know no locks
@@ -138,6 +134,15 @@ class RunDirectory:
             yield
         finally:
             os.close(descriptor)
+
+    def _make(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> ConfigError:
+        return ConfigError(f"{self.folder} can't be written to ({error.strerror}). Give another folder, or fix that.")
 
     def read_config(self) -> TrainConfig:
         """Reads the config that the run was made with.
@@ -174,59 +179,7 @@ class RunDirectory:
         return self.samples / f"step_{step:06d}.png"
 
 
-class History:
-    """The losses of every step, in a CSV file that holds nothing but what the seed determines.
-
-    Args:
-        path: the file; made if it isn't there.
-        columns: names of the losses.
-        step: rows after this step are dropped: a killed run had written them after its last checkpoint, and a run
-            that resumes from there writes them again.
-    """
-
-    def __init__(self, path: Path, columns: Sequence[str], step: int) -> None:
-        self._columns = ["step", *columns]
-        kept = [row for row in read_history(path) if row[0] <= step] if path.exists() else []
-        write_atomically(path, lambda temporary: self._write(temporary, kept))
-        self._file = path.open("a", newline="", encoding="utf-8")
-
-    def append(self, first_step: int, losses: npt.NDArray[np.float32]) -> None:
-        """Adds rows for `losses` `(n, columns)`, whose first row belongs to `first_step`."""
-        csv.writer(self._file).writerows(
-            [step, *map(_digits, row)] for step, row in enumerate(losses, start=first_step)
-        )
-
-    def flush(self) -> None:
-        """Makes sure that what was added is on the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
-
-    def _write(self, path: Path, rows: Iterable[tuple[int, list[float]]]) -> None:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(self._columns)
-            writer.writerows([step, *map(_digits, losses)] for step, losses in rows)
-
-
-def read_history(path: Path) -> list[tuple[int, list[float]]]:
-    """Reads a run's history: (step, losses) for each step. A last row that a kill cut off is dropped."""
-    with path.open(newline="", encoding="utf-8") as file:
-        text = file.read()
-    complete = text[: text.rfind("\n") + 1]
-    rows = list(csv.reader(complete.splitlines()))[1:]
-    return [(int(step), [float(value) for value in losses]) for step, *losses in rows]
-
-
 def _write_if_new(path: Path, text: str) -> None:
     """Leaves a file alone that holds this already: a drive that is cut off can't corrupt it then."""
     if not path.exists() or path.read_bytes() != text.encode():
         write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def _digits(value: float) -> str:
-    """Writes a float32 with as many digits as tell it from its neighbours."""
-    return f"{value:.9g}"

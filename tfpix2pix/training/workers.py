@@ -24,13 +24,13 @@ class Workers:
 
     Attributes:
         count: how many processes there are.
-        chief: whether this is the one that writes.
+        is_chief: whether this is the one that writes.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy) -> None:
         several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
         number, self.count = check_cluster() if several else (0, 1)
-        self.chief = number == 0
+        self.is_chief = number == 0
         replicas = strategy.num_replicas_in_sync // self.count
 
         @tf.function
@@ -40,15 +40,15 @@ class Workers:
 
         self._total = total
 
-    def sums(self, *values: int) -> list[int]:
+    def all_sum(self, *values: int) -> list[int]:
         """Returns the sums of what all workers give, which each has to call for equally often; waits for the last."""
         if self.count == 1:
             return list(values)
         return [round(value) for value in self._total(tf.constant(values, tf.float64)).numpy().tolist()]
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Waits until all workers have come here."""
-        self.sums(0)
+        self.all_sum(0)
 
 
 def check_cluster() -> tuple[int, int]:

@@ -1,0 +1,81 @@
+"""Training by recipe: from a data set's name, or a run's choices, to a trained run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from tfpix2pix.config import CUSTOM, DEFAULT_DATASET, TrainConfig
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.recipes import recipe
+from tfpix2pix.training import devices, networks
+from tfpix2pix.training.data import check_data, open_data
+from tfpix2pix.training.fingerprint import DataDescription
+from tfpix2pix.training.run_directory import RunDirectory
+from tfpix2pix.training.trainer import Trainer
+from tfpix2pix.training.workers import check_cluster
+
+_logger = logging.getLogger(__name__)
+
+
+def fit(
+    data: str | TrainConfig = DEFAULT_DATASET,
+    *,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: bool = True,
+    **choices: Any,
+) -> RunDirectory:
+    """Trains a run by recipe to its end; a run that is found in its folder resumes.
+
+    What a user should know of the data set is logged. The process stays as it is: the command `train` also asks for
+    TensorFlow's deterministic kernels, and sets it up for speed on CPUs (`tfpix2pix.process`).
+
+    Args:
+        data: name of a data set or a folder, which is trained with its own recipe; or every choice of a run.
+        callbacks: Keras callbacks, or `training.callbacks.Callback`s.
+        verbose: whether progress is shown on the standard error output.
+        choices: fields of `config.DataConfig`, `ModelConfig`, `ObjectiveConfig` and `RunConfig` that are to differ,
+            such as `base_filters=16` or `steps=20_000`.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        ConfigError: if the choices don't fit each other, the images, or the run that lies there.
+        DatasetError: if the data set can't be had, or files of it are bad.
+        NonFiniteLossError: if training diverges.
+        Interrupted: after SIGINT or SIGTERM, once everything is saved.
+        CheckpointError: if a checkpoint can't be read or written.
+
+    Example:
+        >>> run = tfpix2pix.fit("facades", base_filters=16, steps=20_000)
+    """
+    config = data if isinstance(data, TrainConfig) else recipe(str(data), choices.get("task", "pairs"))
+    config = config.replace(**choices)
+    if CUSTOM in (config.model.generator, config.model.discriminator):
+        raise ConfigError("This run's networks were brought along by a program: train it with the same `Trainer`.")
+    run = RunDirectory(config.run.workdir)
+    run.check(config)
+    if config.run.strategy == "multiworker":
+        number, count = check_cluster()
+        _logger.info("Worker %s of %s waits for the others.", number + 1, count)
+    strategy = devices.make_strategy(config.run.strategy, config.data.batch_size)
+    if config.run.jit_compile and config.model.norm == "batch" and strategy.num_replicas_in_sync > 1:
+        raise ConfigError(
+            "`jit_compile` on several devices doesn't go with `norm` batch, whose averages run over all of them. "
+            "Leave out one of these, or train on one device."
+        )
+    splits = open_data(config.data)
+    for note in splits.notes:
+        _logger.warning("%s", note)
+    run.check_data(DataDescription.of(splits.preprocessing, splits["train"], splits["val"]))
+    if config.data.check_data:
+        check_data(splits["train"], splits["val"])
+    total = config.run.total_steps(len(splits["train"].names), config.data.batch_size)
+    channels = (encoding.depth for encoding in splits.preprocessing.encodings(splits["train"]))
+    with strategy.scope():
+        model = networks.build(config, *channels, total_steps=total)
+    return Trainer(model, splits, config=config, callbacks=callbacks, verbose=verbose).train()

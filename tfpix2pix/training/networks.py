@@ -1,0 +1,227 @@
+"""A run's networks: built from its choices, described for its config, started from other weights, and saved."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipelines import Preprocessing, Source
+from pipelines.cache import write_atomically
+from tfpix2pix.config import CUSTOM, DataConfig, ModelConfig, ObjectiveConfig, TrainConfig
+from tfpix2pix.errors import ConfigError
+from tfpix2pix.losses import L1, Adversarial, Loss
+from tfpix2pix.registry import DISCRIMINATORS, GENERATORS, LOSSES
+from tfpix2pix.training import checkpoint
+from tfpix2pix.training.optimizers import FusedAdam, LinearDecay
+from tfpix2pix.training.pix2pix import Pix2Pix
+from tfpix2pix.training.run_directory import RunDirectory
+from tfpix2pix.training.variables import weights_by_name
+
+
+def build(config: TrainConfig, input_channels: int = 3, target_channels: int = 3, *, total_steps: int = 0) -> Pix2Pix:
+    """Builds the model of a run; call it inside the strategy's scope.
+
+    Args:
+        config: the run's choices.
+        input_channels: that the networks see.
+        target_channels: that the generator makes.
+        total_steps: length of the run, for a learning rate that decays.
+
+    Raises:
+        ConfigError: if the networks can't be built for these choices.
+    """
+    data, model, goal, run = config.data, config.model, config.objective, config.run
+    dtype = "float32" if run.mixed_precision == "none" else f"mixed_{run.mixed_precision}"
+    input_shape, target_shape = (*data.image_size, input_channels), (*data.image_size, target_channels)
+    try:
+        generator = GENERATORS[model.generator](
+            input_shape, target_channels, model.base_filters, model.norm, model.dropout, dtype=dtype, seed=run.seed
+        )
+        discriminator = None
+        if goal.adversarial != "none":
+            discriminator = DISCRIMINATORS[model.discriminator](
+                input_shape,
+                target_shape,
+                model.base_filters,
+                model.patch_size,
+                model.norm,
+                goal.adversarial == "cgan",
+                dtype=dtype,
+                seed=_second_seed(run.seed),
+            )
+    except ValueError as error:
+        raise ConfigError(f"The networks can't be built: {error}") from error
+    terms: list[Loss] = [] if discriminator is None else [Adversarial(goal.gan_loss)]
+    terms += [L1(goal.l1_weight)] if goal.l1_weight else []
+    for text in goal.losses:
+        name, _, weight = text.partition("=")
+        terms.append(LOSSES[name](weight=float(weight)))
+
+    def rate() -> float | LinearDecay:
+        return LinearDecay(goal.learning_rate, total_steps) if goal.lr_decay == "linear" else goal.learning_rate
+
+    return Pix2Pix(
+        generator,
+        discriminator,
+        terms,
+        generator_optimizer=FusedAdam(rate()),
+        discriminator_optimizer=FusedAdam(rate()) if discriminator else None,
+        ema=goal.ema,
+        seed=run.seed,
+        jit_compile=run.jit_compile,
+    )
+
+
+def describe(model: Pix2Pix, data: Mapping[str, Source], preprocessing: Preprocessing) -> TrainConfig:
+    """Returns the choices of a run whose model and data a program brought along, as far as choices can say them."""
+    known = getattr(data, "config", None)  # of `datasets.load`
+    of_data = DataConfig(dataset=CUSTOM) if known is None else known
+    plain = preprocessing.mask if preprocessing.mask != "none" else of_data.mask
+    of_data = dataclasses.replace(
+        of_data,
+        direction=preprocessing.direction,
+        image_size=preprocessing.size,
+        resize=preprocessing.resize,
+        one_hot=preprocessing.one_hot,
+        mask=plain,
+        jitter=preprocessing.jitter,
+        flip=preprocessing.flip,
+    )
+    adversarial = "none" if model.adversarial is None else "cgan" if model.conditional else "gan"
+    weights = {term.name: term.weight for term in model.terms}
+    own = [f"{name}={weight:g}" for name, weight in weights.items() if name not in ("gan", "l1")]
+    return TrainConfig(
+        of_data,
+        ModelConfig(generator=CUSTOM, discriminator=CUSTOM),
+        ObjectiveConfig(
+            adversarial=adversarial,  # type: ignore[arg-type]
+            gan_loss=model.adversarial.kind if model.adversarial else "vanilla",  # type: ignore[arg-type]
+            l1_weight=weights.get("l1", 0.0),
+            ema=model.ema,
+            custom_losses=tuple(own),
+        ),
+    )
+
+
+def initialize_from(model: Pix2Pix, source: Path) -> list[str]:
+    """Gives a model the weights of a trained one, to fine-tune it; optimizers and step stay fresh.
+
+    Layers are matched by name. Where channels differ, as those of the first or last layer do for other images, a
+    weight stays as it was initialised.
+
+    Args:
+        model: what starts from these weights.
+        source: a run's folder, whose discriminator is taken too, or a `.keras` file.
+
+    Returns:
+        What was done, a sentence each.
+
+    Raises:
+        ConfigError: if there are no weights, or they are of another network.
+    """
+    values, of_discriminator = _trained_weights(source)
+    lines = _assign(weights_by_name("generator", model.generator), values, source)
+    if model.ema_generator is not None:
+        model.ema_generator.set_weights(model.generator.get_weights())
+    if model.discriminator is not None:
+        if of_discriminator:
+            lines += _assign(weights_by_name("discriminator", model.discriminator), of_discriminator, source)
+        else:
+            lines.append(f"{source} has no discriminator, so that starts new.")
+    return [f"Starts from {source}.", *lines]
+
+
+def save(generator: keras.Model, path: Path) -> None:
+    """Writes a generator as a `.keras` file that plain Keras opens, in float32 whatever it computes in."""
+    write_atomically(path, float32_copy(generator).save)
+
+
+def float32_copy(generator: keras.Model) -> keras.Model:
+    """Returns a copy that computes in float32, outside of any strategy."""
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        return type(layer).from_config(config | ({"dtype": "float32"} if "dtype" in config else {}))
+
+    copy = keras.models.clone_model(generator, clone_function=clone, recursive=True)
+    copy.set_weights(generator.get_weights())
+    return copy
+
+
+def check_savable(generator: keras.Model) -> None:
+    """Checks that a `.keras` file of a generator can be opened again, safely and in another process.
+
+    Raises:
+        ConfigError: naming the layer that can't.
+    """
+    for layer in _layers(generator):
+        kind = type(layer)
+        name = keras.saving.get_registered_name(kind)
+        if isinstance(layer, keras.layers.Lambda):
+            reason = "a Lambda layer holds Python code, which is not opened for safety"
+        elif not kind.__module__.startswith("keras.") and name == kind.__name__:
+            reason = f"{kind.__name__} is not registered by @keras.saving.register_keras_serializable()"
+        else:
+            try:
+                kind.from_config(layer.get_config())
+                continue
+            except Exception as error:  # whatever a layer of a user's own raises
+                reason = f"it can't be made again from its get_config(): {error}"
+        raise ConfigError(f"The generator's layer {layer.name!r} can't be saved: {reason}.")
+
+
+def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
+        else:
+            yield layer
+
+
+def _trained_weights(source: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the weights of a trained generator, and of its discriminator where there is one, by name."""
+    run = RunDirectory(source)
+    file = next((file for file in (run.generator, run.best_generator) if file.exists()), source)
+    if not file.is_file():
+        raise ConfigError(f"`init_from` {source} is no run with a generator, and no .keras file.")
+    try:
+        generator = keras.models.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:  # Keras's reader raises anything on broken files
+        raise ConfigError(f"`init_from` {file} can't be opened: {error}") from error
+    values = {name: value.numpy() for name, value in weights_by_name("generator", generator).items()}
+    saved = checkpoint.read_newest(run.checkpoints) if file != source else {}
+    return values, {name: value for name, value in saved.items() if name.startswith("discriminator/")}
+
+
+def _assign(variables: Mapping[str, tf.Variable], values: Mapping[str, Any], source: Path) -> list[str]:
+    values = checkpoint.matched(dict(values), variables)
+    if missing := sorted(variables.keys() ^ values.keys()):
+        raise ConfigError(
+            f"`init_from` {source} is another network: it differs in {len(missing)} weights, such as {missing[0]}. "
+            "Give the same `generator`, `norm` and depth."
+        )
+    fresh = [name for name, variable in variables.items() if tuple(variable.shape) != values[name].shape]
+    for name in fresh:
+        old, new = values[name].shape, tuple(variables[name].shape)
+        if len(old) != len(new) or old[:-2] != new[:-2]:
+            raise ConfigError(f"`init_from` {source} is another network: {name} is {old} there, {new} here.")
+    if len({name.split("/")[1] for name in fresh}) > 2:
+        raise ConfigError(
+            f"`init_from` {source} is another network: {len(fresh)} weights have other channels, such as {fresh[0]}. "
+            "Give the same `base_filters`."
+        )
+    for name, variable in variables.items():
+        if name not in fresh:
+            variable.assign(values[name])
+    return [f"New, since its channels differ: {name}, {tuple(variables[name].shape)}." for name in fresh]
+
+
+def _second_seed(seed: int) -> int:
+    """Returns a seed for the discriminator that is no other run's seed of the generator."""
+    return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0] >> 1)

@@ -1,0 +1,256 @@
+"""Pix2Pix: two networks and the loss terms between them, as one `keras.Model`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfpix2pix.kernels import accelerate
+from tfpix2pix.losses import L1, Adversarial, Judgement, Loss
+from tfpix2pix.training import step as one_step
+from tfpix2pix.training.optimizers import FusedAdam, LossScale, assign_on_replica
+from tfpix2pix.training.step import MONITORS, Batch, Networks
+from tfpix2pix.training.variables import named_variables
+
+__all__ = ["MONITORS", "Pix2Pix"]
+
+
+class Pix2Pix(keras.Model):
+    """A generator and a discriminator that are trained together (section 3).
+
+    It trains in three ways with the same bits: by `Trainer`, by Keras's `compile()` and `fit()`, or in a loop of your
+    own around `update`. Calling it calls the generator. Build it inside the scope of a `tf.distribute` strategy to
+    train on several devices.
+
+    Noise, such as dropout, is a function of `seed`, the step and the replica. With noise, several replicas therefore
+    give another run than one of them, equally random; without noise they give the same.
+
+    Args:
+        generator: any model, image `(B, H, W, Cin)` -> image `(B, H, W, Cout)`, both float32 in [-1, 1].
+        discriminator: any model of `[input, target]`, or of `target` alone, whose output `losses.Judgement.of` reads;
+            `None` where no term needs one.
+        losses: terms of what the generator minimises. Exactly one `Adversarial` among them trains the discriminator.
+            By default `Adversarial()` and `L1(100)`, the paper's, without a discriminator `L1` alone.
+        generator_optimizer: any Keras optimizer; by default `FusedAdam()`.
+        discriminator_optimizer: likewise.
+        ema: decay of a moving average of the generator's weights, which is then the one to evaluate; 0 keeps none.
+        seed: of the noise.
+        jit_compile: whether XLA compiles losses and gradients, for each device on its own.
+        use_cpu_kernels: whether convolutions and norms are computed in the forms that are faster on CPUs, where these
+            fit exactly (see `tfpix2pix.kernels`). Results differ in rounding.
+        name: of the model.
+
+    Attributes:
+        loss_names: names of the losses that `update` returns: `d_loss` where there is a discriminator, and `g_NAME`
+            for each term.
+        ema_generator: the moving average; `None` if none is kept.
+
+    Raises:
+        ValueError: if networks and terms don't fit each other.
+
+    Example:
+        >>> shape = (256, 256, 3)
+        >>> model = Pix2Pix(unet_generator(shape), patchgan_discriminator(shape, shape))
+        >>> model.compile()
+        >>> model.fit(batches, epochs=2, steps_per_epoch=400)
+    """
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model | None = None,
+        losses: Sequence[Loss] | None = None,
+        *,
+        generator_optimizer: keras.optimizers.Optimizer | None = None,
+        discriminator_optimizer: keras.optimizers.Optimizer | None = None,
+        ema: float = 0.0,
+        seed: int = 0,
+        jit_compile: bool = False,
+        use_cpu_kernels: bool = True,
+        name: str = "pix2pix",
+    ) -> None:
+        super().__init__(name=name)
+        if losses is None:
+            losses = [L1()] if discriminator is None else [Adversarial(), L1()]
+        self.terms, self.adversarial = _checked(tuple(losses), generator, discriminator)
+        self.generator, self.discriminator = generator, discriminator
+        self.ema, self.seed, self.compile_by_xla, self.use_cpu_kernels = ema, seed, jit_compile, use_cpu_kernels
+        self.conditional = discriminator is not None and len(discriminator.inputs) == 2
+        self.loss_names = (*(("d_loss",) if discriminator else ()), *(f"g_{term.name}" for term in self.terms))
+        self.ema_generator = keras.models.clone_model(generator) if ema else None
+        if self.ema_generator is not None:
+            self.ema_generator.set_weights(generator.get_weights())
+        self.generator_optimizer = _built(generator_optimizer, generator)
+        self.discriminator_optimizer = _built(discriminator_optimizer, discriminator) if discriminator else None
+        self.loss_scale = LossScale() if _computes_in_float16(generator) else None
+        self._check_optimizers()
+        self._step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
+        self._means = [keras.metrics.Mean(name) for name in self.loss_names]
+        self._networks: Networks | None = None
+        self.built = True
+
+    @property
+    def evaluation_generator(self) -> keras.Model:
+        """The generator to look at, evaluate and save: the moving average where one is kept."""
+        return self.generator if self.ema_generator is None else self.ema_generator
+
+    @property
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        """The optimizers: the generator's, and the discriminator's where there is one."""
+        return [one for one in (self.generator_optimizer, self.discriminator_optimizer) if one is not None]
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The means that Keras shows and resets for each epoch."""
+        return list(self._means)
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Maps float32 `(B, H, W, Cin)` to `(B, H, W, Cout)`, both in [-1, 1], by `evaluation_generator`."""
+        return self.evaluation_generator(images, training=training)
+
+    def compile(self, *, jit_compile: bool = False, **kwargs: Any) -> None:
+        """Prepares Keras's `fit`, which takes networks, losses and optimizers from the constructor.
+
+        Args:
+            jit_compile: must stay off; the constructor has an argument of that name.
+            kwargs: `run_eagerly` and `steps_per_execution`, as for any Keras model.
+
+        Raises:
+            ValueError: if other arguments are given.
+        """
+        if unknown := sorted(set(kwargs) - {"run_eagerly", "steps_per_execution"}):
+            raise ValueError(
+                f"`compile` of Pix2Pix takes no {', '.join(unknown)}: losses and optimizers are arguments of Pix2Pix."
+            )
+        if jit_compile:
+            raise ValueError("Give `jit_compile=True` to Pix2Pix itself, which lets XLA compile all but the updates.")
+        super().compile(optimizer=None, jit_compile=False, **kwargs)
+        self.optimizer = self.generator_optimizer  # what callbacks such as ReduceLROnPlateau look for
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Updates both networks from one batch, for Keras's `fit`; returns the means of the epoch so far.
+
+        Args:
+            data: a dict of `input` and `target`, or a pair of these; float32 `(B, H, W, C)` in [-1, 1].
+        """
+        losses, _ = self.update(_as_batch(data), self._step.read_value())
+        assign_on_replica(self._step, self._step.read_value() + 1)
+        return self._means_with(losses)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Computes the losses of one batch with `evaluation_generator` and without noise, for Keras's `evaluate`."""
+        networks = Networks(self.evaluation_generator, self.discriminator)
+        x = one_step.forward(self, networks, _as_batch(data), training=False)
+        return self._means_with(tf.stack(one_step.losses_of(self, x, None)))
+
+    def update(
+        self, batch: Batch, step: tf.Tensor, *, global_batch_size: int | None = None, monitor: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Updates both networks from one pass of each, in replica context inside a `tf.function`.
+
+        Both updates use the weights from before the step.
+
+        Args:
+            batch: this replica's `input` and `target`, float32 `(b, H, W, C)` in [-1, 1].
+            step: int64 scalar, steps done before this one.
+            global_batch_size: examples over all replicas; by default this replica's times the number of replicas.
+            monitor: bool scalar, whether `MONITORS` are wanted, which cost a pass over all gradients.
+
+        Returns:
+            This replica's share of `loss_names`, float32 `(n,)`, and of `MONITORS`, float32 `(4,)`, zeros where they
+            are not wanted. Sums over replicas are means over the batch. Losses come before their weights.
+        """
+        return one_step.update(self, batch, step, global_batch_size, monitor)
+
+    def networks(self) -> Networks:
+        """Returns the networks in the form that they are computed in, with the same variables."""
+        if self._networks is None:
+            # Built in eager context, and kept where Keras doesn't look for layers.
+            with tf.init_scope():
+                forms = [model and self._fast(model) for model in (self.generator, self.discriminator)]
+            object.__setattr__(self, "_networks", Networks(*forms))
+        assert self._networks is not None
+        return self._networks
+
+    def evaluation_form(self) -> keras.Model:
+        """Returns `evaluation_generator` in the form that it is computed in."""
+        return self._fast(self.evaluation_generator)
+
+    def judge(self, image: tf.Tensor, target: tf.Tensor) -> Judgement:
+        """Returns what the discriminator makes of a pair, without noise: float32 `(B, H, W, C)` in [-1, 1] each."""
+        return one_step.judgement(self, self.networks().discriminator, image, target, training=False)
+
+    def named_variables(self) -> dict[str, tf.Variable]:
+        """Returns every variable that training changes, each under a name that tells what it is and is its own."""
+        return named_variables(self)
+
+    def _fast(self, network: keras.Model) -> keras.Model:
+        if self.use_cpu_kernels and accelerate.supports_cpu_kernels(network, self.distribute_strategy):
+            return accelerate.accelerate(network)
+        return network
+
+    def _means_with(self, losses: tf.Tensor) -> dict[str, tf.Tensor]:
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        for mean, loss in zip(self._means, tf.unstack(losses * replicas), strict=True):
+            mean.update_state(loss)
+        return {mean.name: mean.result() for mean in self._means}
+
+    def _check_optimizers(self) -> None:
+        for optimizer in self.optimizers:
+            if isinstance(optimizer, FusedAdam) and not optimizer.is_plain():
+                raise ValueError(
+                    "FusedAdam of Pix2Pix takes no clipping, decay or averages; keras.optimizers.Adam does."
+                )
+            if self.loss_scale is not None and not isinstance(optimizer, FusedAdam):
+                raise ValueError(f"float16 needs FusedAdam. Received: {type(optimizer).__name__}")
+
+
+def _checked(
+    losses: tuple[Loss, ...], generator: keras.Model, discriminator: keras.Model | None
+) -> tuple[tuple[Loss, ...], Adversarial | None]:
+    """Returns the terms and the adversarial one among them, once it is known that they fit the networks."""
+    for term in losses:
+        if not isinstance(term, Loss):
+            raise ValueError(f"`losses` are instances of tfpix2pix.losses.Loss. Received: {term!r}")
+        if term.needs_discriminator and discriminator is None:
+            raise ValueError(f"The loss {term.name!r} needs a discriminator.")
+    names = [term.name for term in losses]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"`losses` need at least one term, and a name of its own each. Received: {names}")
+    adversarial = [term for term in losses if isinstance(term, Adversarial)]
+    if len(adversarial) != (discriminator is not None):
+        raise ValueError(
+            f"A discriminator is trained by exactly one Adversarial among `losses`. Received: {len(adversarial)}"
+        )
+    if len(generator.inputs) != 1 or len(generator.outputs) != 1:
+        raise ValueError(
+            f"The generator maps one image to one. Received: {len(generator.inputs)} inputs, "
+            f"{len(generator.outputs)} outputs"
+        )
+    if discriminator is not None and len(discriminator.inputs) not in (1, 2):
+        raise ValueError(
+            f"The discriminator takes [input, target], or target. Received: {len(discriminator.inputs)} inputs"
+        )
+    return losses, adversarial[0] if adversarial else None
+
+
+def _built(optimizer: keras.optimizers.Optimizer | None, model: keras.Model) -> keras.optimizers.Optimizer:
+    optimizer = FusedAdam() if optimizer is None else optimizer
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def _as_batch(data: Any) -> Batch:
+    if isinstance(data, Mapping):
+        return data
+    if isinstance(data, list | tuple) and len(data) == 1 and isinstance(data[0], Mapping):
+        return data[0]
+    image, target = data
+    return {"input": image, "target": target}
+
+
+def _computes_in_float16(model: keras.Model) -> bool:
+    return any(layer.compute_dtype == "float16" for layer in model.layers)

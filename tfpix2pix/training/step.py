@@ -1,0 +1,189 @@
+"""One update of both networks, in replica context.
+
+This is the only place that knows how losses scale: each replica divides the sum over its examples by the size of the
+global batch, gradients are summed over replicas, and so any number of replicas equals one with the whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tfpix2pix.losses import ForwardPass, Judgement
+from tfpix2pix.models.dropout import dropout_seed_scope
+from tfpix2pix.training.optimizers import FusedAdam, assign_on_replica, current_rate
+from tfpix2pix.training.variables import states
+
+if TYPE_CHECKING:
+    from tfpix2pix.training.pix2pix import Pix2Pix
+
+MONITORS = ("d_real_logit", "d_fake_logit", "g_gradient_norm", "d_gradient_norm")
+Batch = Mapping[str, tf.Tensor]
+
+
+class Networks(NamedTuple):
+    """The networks in the form that they are computed in, with the variables of the model's own."""
+
+    generator: keras.Model
+    discriminator: keras.Model | None
+
+
+class _Computed(NamedTuple):
+    """What a step computes before it changes anything; a list of gradients and of states for each network."""
+
+    losses: tf.Tensor
+    logits: tf.Tensor
+    gradients: list[list[tf.Tensor]]
+    states: list[list[tf.Tensor]]
+
+
+def update(
+    model: Pix2Pix, batch: Batch, step: tf.Tensor, global_batch_size: int | None, monitor: tf.Tensor | None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Updates both networks; see `Pix2Pix.update`."""
+    replica = tf.distribute.get_replica_context()
+    replicas = replica.num_replicas_in_sync
+    networks = model.networks()
+    noise_seed = _noise_seed(model.seed, step, replica.replica_id_in_sync_group)
+    scale = tf.ones(()) if model.loss_scale is None else model.loss_scale.factor.read_value()
+
+    def compute(image: tf.Tensor, target: tf.Tensor, noise_seed: tf.Tensor, scale: tf.Tensor) -> _Computed:
+        pair = {"input": image, "target": target}
+        return _losses_and_gradients(model, networks, pair, noise_seed, scale, global_batch_size)
+
+    if model.compile_by_xla:
+        # Updates and sums over replicas stay outside: XLA knows no collectives between TensorFlow's replicas.
+        compute = tf.function(compute, jit_compile=True)
+    computed = compute(batch["input"], batch["target"], noise_seed, scale)
+    gradients, new_states = computed.gradients, computed.states
+    if replicas > 1:
+        # One call: two reductions without an order between them could meet crosswise on two replicas. Keras's own
+        # optimizers sum gradients themselves.
+        own = [isinstance(optimizer, FusedAdam) for optimizer in model.optimizers]
+        to_sum = [some if ours else [] for some, ours in zip(gradients, own, strict=True)]
+        summed, new_states = replica.all_reduce(tf.distribute.ReduceOp.SUM, (to_sum, new_states))
+        gradients = [new if ours else some for some, new, ours in zip(gradients, summed, own, strict=True)]
+        new_states = [[value / replicas for value in some] for some in new_states]
+    norms = [_norm(some, scale, monitor) / replicas for some in gradients]
+    if model.loss_scale is None:
+        _apply(model, gradients, new_states, step)
+    else:
+        # Judged after the sum over replicas: an overflow on any of them skips the step on all.
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for some in gradients for g in some])
+
+        def apply() -> tf.Operation:
+            _apply(model, [[g / scale for g in some] for some in gradients], new_states, step)
+            return tf.no_op()
+
+        tf.cond(finite, apply, tf.no_op)
+        model.loss_scale.update(finite)
+    return computed.losses, tf.concat([computed.logits, tf.stack([*norms, 0.0][:2])], axis=0)
+
+
+def forward(model: Pix2Pix, networks: Networks, batch: Batch, *, training: bool) -> ForwardPass:
+    """Runs both networks once, without a seed for their noise."""
+    output = networks.generator(batch["input"], training=training)
+    return judged(model, networks, batch, output, training=training)
+
+
+def judged(model: Pix2Pix, networks: Networks, batch: Batch, output: tf.Tensor, *, training: bool) -> ForwardPass:
+    """Runs the discriminator, where there is one, on the target and on what the generator made."""
+    image, target, real, fake = batch["input"], batch["target"], None, None
+    if networks.discriminator is not None:
+        real = judgement(model, networks.discriminator, image, target, training=training)
+        fake = judgement(model, networks.discriminator, image, output, training=training)
+    return ForwardPass(image, target, output, real, fake)
+
+
+def judgement(
+    model: Pix2Pix, discriminator: keras.Model, image: tf.Tensor, target: tf.Tensor, *, training: bool
+) -> Judgement:
+    """Runs the discriminator once."""
+    return Judgement.of(discriminator([image, target] if model.conditional else target, training=training))
+
+
+def losses_of(model: Pix2Pix, x: ForwardPass, global_batch_size: int | None) -> list[tf.Tensor]:
+    """Returns this replica's share of each of `model.loss_names`, scalars."""
+    values = [] if model.adversarial is None else [model.adversarial.discriminator(x)]
+    return [_share(value, global_batch_size) for value in (*values, *(term(x) for term in model.terms))]
+
+
+def _share(per_example: tf.Tensor, global_batch_size: int | None) -> tf.Tensor:
+    """Returns this replica's share of the mean over the global batch, given its own values `(B,)`."""
+    if global_batch_size is None:
+        examples = per_example.shape[0] or tf.shape(per_example)[0]
+        global_batch_size = examples * tf.distribute.get_replica_context().num_replicas_in_sync
+    return tf.reduce_sum(per_example) / tf.cast(global_batch_size, tf.float32)
+
+
+def _losses_and_gradients(
+    model: Pix2Pix,
+    networks: Networks,
+    batch: Batch,
+    noise_seed: tf.Tensor,
+    scale: tf.Tensor,
+    global_batch_size: int | None,
+) -> _Computed:
+    """Computes everything of a step that changes nothing; gradients are times `scale`."""
+    own = [model.generator] if model.discriminator is None else [model.generator, model.discriminator]
+    scopes = [dropout_seed_scope(network, noise_seed) for network in own]
+    with tf.GradientTape(persistent=True) as tape:
+        with scopes[0]:
+            output = networks.generator(batch["input"], training=True)
+        with scopes[-1]:
+            x = judged(model, networks, batch, output, training=True)
+        shares = losses_of(model, x, global_batch_size)
+        of_terms = shares[-len(model.terms) :]
+        weighted = [term.weight * share for term, share in zip(model.terms, of_terms, strict=True)]
+        totals = [sum(weighted[1:], weighted[0]) * scale]
+        if model.discriminator is not None:
+            totals.append(shares[0] * scale)
+    # Each of the two losses reaches its own network alone.
+    gradients = []
+    for total, network in zip(totals, own, strict=True):
+        gradients.append(tape.gradient(total, [weight.value for weight in network.trainable_weights]))
+        for gradient, weight in zip(gradients[-1], network.trainable_weights, strict=True):
+            if gradient is None:
+                raise ValueError(f"No gradient reaches {weight.path} of {network.name}: no loss depends on it.")
+    logits = [_share(j.mean_logit(), global_batch_size) if j else tf.zeros(()) for j in (x.real, x.fake)]
+    new_states = [
+        [scope.get_current_value(state) for state in states(network)]
+        for scope, network in zip(scopes, own, strict=True)
+    ]
+    return _Computed(tf.stack(shares), tf.stack(logits), gradients, new_states)
+
+
+def _apply(
+    model: Pix2Pix, gradients: Sequence[list[tf.Tensor]], new_states: Sequence[list[tf.Tensor]], step: tf.Tensor
+) -> None:
+    networks = (model.generator, model.discriminator)
+    for optimizer, network, some in zip(model.optimizers, networks, gradients, strict=False):
+        if isinstance(optimizer, FusedAdam):
+            optimizer.apply_summed(some, current_rate(optimizer, step))
+        else:
+            optimizer.apply(some, network.trainable_variables)
+    for network, values in zip(networks, new_states, strict=False):
+        for variable, value in zip(states(network), values, strict=True):
+            assign_on_replica(variable.value, value)
+    if model.ema_generator is not None:
+        for variable, mean in zip(model.generator.weights, model.ema_generator.weights, strict=True):
+            mean_value = mean.value
+            assign_on_replica(mean_value, model.ema * mean_value + (1.0 - model.ema) * variable.value)
+
+
+def _norm(gradients: Sequence[tf.Tensor], scale: tf.Tensor, monitor: tf.Tensor | None) -> tf.Tensor:
+    """Returns the global norm of one network's gradients where it is wanted, otherwise 0."""
+    if monitor is None:
+        return tf.zeros(())
+    # A condition for each: one for all would keep all gradients in memory until the last of them is there.
+    squares = [tf.cond(monitor, lambda g=g: tf.reduce_sum(tf.square(g)), lambda: 0.0) for g in gradients]
+    return tf.sqrt(tf.add_n(squares)) / scale
+
+
+def _noise_seed(seed: int, step: tf.Tensor, replica_id: tf.Tensor | int) -> tf.Tensor:
+    """Returns the seed of this step's noise on this replica."""
+    key = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0x7A], tf.int64), step)
+    return tf.cast(tf.random.experimental.stateless_fold_in(key, tf.cast(replica_id, tf.int64)), tf.int32)

@@ -1,0 +1,133 @@
+"""What a run measures on its validation pairs while it trains, and the images that it shows of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from pipelines import Preprocessing, Source, encode
+from pipelines.build import evaluation_batches
+
+if TYPE_CHECKING:
+    from tfpix2pix.training.pix2pix import Pix2Pix
+
+SHOWN = 6  # pairs on a sample sheet
+MEASURED = 50  # pairs, at most, that the metrics are measured on
+Image = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number for each pair, whose mean says how good the generator is.
+
+    Attributes:
+        name: such as `"l1"`; it stands as `val_l1` in `validation.csv`.
+        measure: maps output and target, float32 `(B, H, W, C)` in [-1, 1], to `(B,)`.
+        higher_is_better: whether the best generator is the one with the highest mean.
+
+    Example:
+        >>> Metric("mse", lambda output, target: tf.reduce_mean((output - target) ** 2, axis=(1, 2, 3)))
+    """
+
+    name: str
+    measure: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    higher_is_better: bool = False
+
+    def is_better(self, value: float, other: float) -> bool:
+        """Tells whether a value is better than another one; any is better than NaN."""
+        return math.isnan(other) or (value > other if self.higher_is_better else value < other)
+
+
+def _unit(image: tf.Tensor) -> tf.Tensor:
+    """Maps [-1, 1] to [0, 1], the range that TensorFlow's image metrics are meant for."""
+    return tf.clip_by_value((image + 1.0) / 2.0, 0.0, 1.0)
+
+
+def _ssim(output: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    size = min(11, *output.shape[1:3])  # the window of Wang et al. 2004, where it fits
+    return tf.image.ssim(_unit(output), _unit(target), max_val=1.0, filter_size=size)
+
+
+l1 = Metric("l1", lambda output, target: tf.reduce_mean(tf.abs(output - target), axis=(1, 2, 3)))
+psnr = Metric("psnr", lambda output, target: tf.image.psnr(_unit(output), _unit(target), 1.0), higher_is_better=True)
+ssim = Metric("ssim", _ssim, higher_is_better=True)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured, and what the generator made of some pairs.
+
+    Attributes:
+        metrics: `val_NAME` of each metric, and the mean logits `val_d_real_logit` and `val_d_fake_logit` where there
+            is a discriminator.
+        rows: displayable images of some pairs: input, output and target, uint8 `(H, W, 3)` each.
+    """
+
+    metrics: dict[str, float]
+    rows: list[tuple[Image, Image, Image]]
+
+
+class Validation:
+    """Evaluates a model on pairs of one source: always the same ones, spread evenly over it.
+
+    Args:
+        model: what is trained.
+        source: the validation pairs.
+        preprocessing: how they are prepared.
+        metrics: what is measured.
+    """
+
+    def __init__(
+        self, model: Pix2Pix, source: Source, preprocessing: Preprocessing, metrics: Sequence[Metric] = (l1,)
+    ) -> None:
+        self._source, self._preprocessing = source, preprocessing
+        self._encodings = preprocessing.encodings(source)
+        self._shown = spread(len(source.names), SHOWN)
+        self._measured = spread(len(source.names), MEASURED)
+        names = [f"val_{metric.name}" for metric in metrics]
+        self.names = (*names, *(("val_d_real_logit", "val_d_fake_logit") if model.discriminator else ()))
+        generator, judge = model.evaluation_form(), model.judge
+
+        @tf.function
+        def measure(image: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+            output = generator(image, training=False)
+            values = [tf.reduce_mean(metric.measure(output, target)) for metric in metrics]
+            for judgement in (judge(image, target), judge(image, output)) if model.discriminator else ():
+                values.append(tf.reduce_mean(judgement.mean_logit()))
+            return output, values
+
+        self._measure = measure
+
+    def evaluate(self) -> Evaluation:
+        """Runs the generator, without noise, and the discriminator on each of the pairs."""
+        values: list[list[float]] = []
+        rows = []
+        indices = sorted({*self._shown, *self._measured})
+        batches = evaluation_batches(self._source, self._preprocessing, indices=indices)
+        for index, batch in zip(indices, batches, strict=True):
+            output, measured = self._measure(batch["input"], batch["target"])
+            if index in self._measured:
+                values.append([float(value) for value in measured])
+            if index in self._shown:
+                rows.append(self._displayable(batch["input"][0], output[0], batch["target"][0]))
+        means = [math.fsum(column) / len(column) for column in zip(*values, strict=True)]
+        return Evaluation(dict(zip(self.names, means, strict=True)), rows)
+
+    def _displayable(self, image: tf.Tensor, output: tf.Tensor, target: tf.Tensor) -> tuple[Image, Image, Image]:
+        of_input, of_target = self._encodings
+        return (
+            encode.to_displayable(encode.to_image(image, of_input).numpy(), of_input),
+            encode.to_displayable(encode.to_image(output, of_target, image).numpy(), of_target),
+            encode.to_displayable(encode.to_image(target, of_target, image).numpy(), of_target),
+        )
+
+
+def spread(count: int, wanted: int) -> set[int]:
+    """Returns up to `wanted` of the indices below `count`, evenly spread: names are sorted, by city for example."""
+    return set(np.linspace(0, count - 1, min(wanted, count)).astype(int).tolist())
