@@ -23,6 +23,7 @@ _HOMES = {
     "RunDirectory": "training.run_directory",
     "TrainConfig": "config",
     "evaluate": "evaluation",
+    "export": "exporting",
     "Trainer": "training.trainer",
     "fit": "training.fit",
     "load": "inference.backends:open_model",

