@@ -21,6 +21,7 @@ from pipelines import cache
 from pipelines.download import DownloadError
 
 TIMEOUT = 600.0  # seconds that npm may take
+_CODES = tuple(f"npm error {word}" for word in ("code", "syscall", "errno", "path"))
 _logger = logging.getLogger(__name__)
 
 
@@ -144,12 +145,18 @@ def pack(package: Package, directory: Path) -> Path:
         raise DownloadError(f"npm took more than {TIMEOUT:.0f} s to fetch {package}.") from None
     archives = list(target.glob("*.tgz"))
     if done.returncode or len(archives) != 1:
-        output = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         raise DownloadError(
-            f"npm could not fetch {package} ({output[-1].strip() if output else 'it does not say why'}). It is fetched "
-            "once, which needs a network; after that it lies in the cache."
+            f"npm could not fetch {package} ({_reason(done.stderr + done.stdout)}). It is fetched once, which needs a "
+            "network; after that it lies in the cache."
         )
     return archives[0]
+
+
+def _reason(output: str) -> str:
+    """Returns the line in which npm says what went wrong: the first one that isn't a code."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    sentences = [line for line in lines if not line.startswith(_CODES)]
+    return (sentences or lines or ["it does not say why"])[0]
 
 
 def _command() -> list[str]:

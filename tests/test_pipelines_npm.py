@@ -116,7 +116,7 @@ def test_npm_is_asked_once_and_again_for_a_file_that_is_lost(tmp_path, cache, pa
 
 @needs_a_shell
 def test_without_a_network_nothing_is_left_and_npms_reason_is_given(tmp_path, cache, path_of_npm):
-    path_of_npm("echo 'npm error network request failed' >&2; exit 1")
+    path_of_npm("printf 'npm error code E1\\nnpm error network request failed\\nnpm error A log\\n' >&2; exit 1")
     wanted = package(archive(tmp_path / "p.tgz", []), "a")
     with pytest.raises(DownloadError, match=r"@made/up@1\.0\.0 \(npm error network request failed\)"):
         npm.fetch(wanted)
