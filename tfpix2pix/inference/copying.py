@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.inference.layers import DynamicUpSampling2D, InstanceNormalization, SubpixelUpConvolution
 from tfpix2pix.kernels import convolutions
+from tfpix2pix.kernels.matching import is_instance_norm, is_up_convolution
 
 Size = tuple[int | None, int | None]
 ANY_SIZE: Size = (None, None)
@@ -158,28 +159,13 @@ def _better_form(layer: keras.layers.Layer, *, noise: bool) -> keras.layers.Laye
     """Returns an equal layer that is faster or takes any size, without weights yet; `None` where there is none."""
     if type(layer) in _NOISE and not noise:
         return keras.layers.Identity(name=layer.name)
-    if type(layer) is keras.layers.Conv2DTranspose and _is_up_convolution(layer):
+    if is_up_convolution(layer):
         return SubpixelUpConvolution(layer.filters, layer.use_bias, name=layer.name)
-    if type(layer) is keras.layers.GroupNormalization and _is_instance_norm(layer):
+    if is_instance_norm(layer):
         return InstanceNormalization(layer.epsilon, name=layer.name)
     if type(layer) is keras.layers.UpSampling2D and _interpolates(layer):
         return DynamicUpSampling2D(layer.size, interpolation=layer.interpolation, name=layer.name)
     return None
-
-
-def _is_up_convolution(layer: keras.layers.Conv2DTranspose) -> bool:
-    form = (layer.kernel_size, layer.strides, layer.dilation_rate, layer.padding, layer.data_format)
-    return (
-        form == ((4, 4), (2, 2), (1, 1), "same", "channels_last")
-        and layer.output_padding is None
-        and getattr(layer, "groups", 1) == 1
-        and layer.activation is keras.activations.linear
-    )
-
-
-def _is_instance_norm(layer: keras.layers.GroupNormalization) -> bool:
-    rank = getattr(layer.input_spec, "ndim", None)  # known once the layer is built
-    return rank == 4 and layer.axis in (-1, 3) and layer.center and layer.scale and layer.groups == layer.gamma.shape[0]
 
 
 def _interpolates(layer: keras.layers.UpSampling2D) -> bool:
