@@ -79,10 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         except (OSError, tf.errors.OpError) as error:
             reason = error.message if isinstance(error, tf.errors.OpError) else error
-            flags.error(
             kept = "What was there is kept; give the same command again once that is fixed."
             flags.error(f"{reason}\n{kept}", ExportConfig)
-            )
             return 1
     except (ConfigError, DatasetError) as error:
         flags.error(error, ExportConfig)
