@@ -179,8 +179,8 @@ def _norm(gradients: Sequence[tf.Tensor], scale: tf.Tensor, monitor: tf.Tensor |
     if monitor is None:
         return tf.zeros(())
     # A condition for each: one for all would keep all gradients in memory until the last of them is there.
-    squares = [tf.cond(monitor, lambda g=g: tf.reduce_sum(tf.square(g)), lambda: 0.0) for g in gradients]
-    return tf.sqrt(tf.add_n(squares)) / scale
+    halves = [tf.cond(monitor, lambda g=g: tf.nn.l2_loss(g), lambda: 0.0) for g in gradients]  # without a copy
+    return tf.sqrt(2.0 * tf.add_n(halves)) / scale
 
 
 def _noise_seed(seed: int, step: tf.Tensor, replica_id: tf.Tensor | int) -> tf.Tensor:
