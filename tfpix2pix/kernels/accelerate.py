@@ -96,7 +96,9 @@ def _is_instance_norm(layer: keras.layers.GroupNormalization) -> bool:
 def form_of(layer: keras.layers.Layer) -> _Form | None:
     """Returns the identity that fits a layer exactly, or `None` for one that stays as it is."""
     kind = type(layer)  # a subclass may compute something else
-    if kind not in (keras.layers.Conv2D, SpectralConv2D, keras.layers.Conv2DTranspose) or getattr(layer, "lora_enabled", False):
+    if kind not in (keras.layers.Conv2D, SpectralConv2D, keras.layers.Conv2DTranspose) or getattr(
+        layer, "lora_enabled", False
+    ):
         return None
     plain = (
         layer.kernel_size == (4, 4)

@@ -107,11 +107,13 @@ def load() -> EfficientNetLite0:
 def _folded(weights: dict[str, npt.NDArray[Any]], convolution: str, norm: str) -> _Convolution:
     """Returns kernel and bias of a convolution and the batch normalisation after it."""
     kernel = weights[f"{convolution}.weight"]  # outputs, inputs, rows, columns
-    gamma, beta, mean, variance = (weights[f"{norm}.{name}"] for name in ("weight", "bias", "running_mean", "running_var"))
+    gamma, beta, mean, variance = (
+        weights[f"{norm}.{name}"] for name in ("weight", "bias", "running_mean", "running_var")
+    )
     scale = gamma / np.sqrt(variance + _EPSILON)
     kernel = kernel * scale[:, None, None, None]
     axes = (2, 3, 0, 1) if "depthwise" in convolution else (2, 3, 1, 0)
-    return np.ascontiguousarray(kernel.transpose(axes)), beta - mean * scale
+    return np.ascontiguousarray(kernel.transpose(axes), np.float32), np.asarray(beta - mean * scale, np.float32)
 
 
 def _convolved(x: tf.Tensor, convolution: _Convolution, stride: int) -> tf.Tensor:

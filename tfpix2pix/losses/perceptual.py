@@ -77,10 +77,10 @@ def random_crops(image: tf.Tensor, count: int, size: int, seed: tf.Tensor) -> li
     """
     height, width = image.shape[1:3]
     size = min(size, height, width)
-    rows = columns = min(size // 2, height - 1, width - 1)
-    padded = tf.pad(image, [[0, 0], [rows, rows], [columns, columns], [0, 0]], "REFLECT")
-    last = tf.constant([height + 2 * rows - size, width + 2 * columns - size])
-    corners = tf.random.stateless_uniform((count, 2), seed, 0, last + 1, tf.int32)
+    margin = min(size // 2, height - 1, width - 1)
+    padded = tf.pad(image, [[0, 0], [margin, margin], [margin, margin], [0, 0]], "REFLECT")
+    places = tf.constant([height + 2 * margin - size + 1, width + 2 * margin - size + 1], tf.float32)
+    corners = tf.cast(tf.random.stateless_uniform((count, 2), seed) * places, tf.int32)
     channels = image.shape[-1]
     crops = [tf.slice(padded, [0, corner[0], corner[1], 0], [-1, size, size, -1]) for corner in tf.unstack(corners)]
     return [tf.ensure_shape(crop, (image.shape[0], size, size, channels)) for crop in crops]

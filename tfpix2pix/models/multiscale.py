@@ -61,7 +61,7 @@ def multiscale_discriminator(
     halved = 2 ** (_STRIDED_LAYERS + scales - 1)
     if any(side is not None and (side < 1 or side % halved) for side in target_shape[:2]):
         raise ValueError(
-            f"With scales={scales} height and width must be multiples of {halved}. Received: target_shape={target_shape}"
+            f"With scales={scales} height and width must be multiples of {halved}. Received: {target_shape}"
         )
     weights = layers.SeededInitializers(seed, dtype)
     target = keras.Input(target_shape, name="target")

@@ -47,12 +47,15 @@ class FusedAdam(keras.optimizers.Adam):
         """Updates this replica's copy of every variable, in replica context.
 
         All replicas call it with the same numbers, so no merge between them is needed, and it may stand in a
-        `tf.cond`. Clipping, weight decay and other extras of Keras's optimizers are not applied.
+        `tf.cond`. Of the extras of Keras's optimizers only `global_clipnorm` is applied, here to the sum over
+        replicas; all gradients are then in memory at once.
 
         Args:
             gradients: float32, one a variable, already summed over replicas.
             learning_rate: float32 scalar.
         """
+        if self.global_clipnorm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.global_clipnorm)
         step = self.iterations.value.read_value() + 1
         variables = zip(self._trainable_variables, gradients, self._momentums, self._velocities, strict=True)
         earlier: list[tf.Tensor] = []
@@ -80,7 +83,7 @@ class FusedAdam(keras.optimizers.Adam):
 
     def is_plain(self) -> bool:
         """Tells whether `apply_summed` does all that `apply` does."""
-        extras = (self.clipnorm, self.clipvalue, self.global_clipnorm, self.weight_decay, self.use_ema)
+        extras = (self.clipnorm, self.clipvalue, self.weight_decay, self.use_ema)
         return not any(extras) and not self.gradient_accumulation_steps
 
 

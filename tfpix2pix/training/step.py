@@ -48,16 +48,19 @@ def update(
     replicas = replica.num_replicas_in_sync
     networks = model.networks()
     noise_seed = _noise_seed(model.seed, step, replica.replica_id_in_sync_group)
+    step_seed = _step_seed(model.seed, step)
+    joined = tf.cast(step >= model.adversarial_from, tf.float32)  # whether the discriminator takes part
     scale = tf.ones(()) if model.loss_scale is None else model.loss_scale.factor.read_value()
 
-    def compute(image: tf.Tensor, target: tf.Tensor, noise_seed: tf.Tensor, scale: tf.Tensor) -> _Computed:
-        pair = {"input": image, "target": target}
-        return _losses_and_gradients(model, networks, pair, noise_seed, scale, global_batch_size)
+    def compute(image: tf.Tensor, target: tf.Tensor, *scalars: tf.Tensor) -> _Computed:
+        return _losses_and_gradients(
+            model, networks, {"input": image, "target": target}, *scalars, global_batch_size=global_batch_size
+        )
 
     if model.compile_by_xla:
         # Updates and sums over replicas stay outside: XLA knows no collectives between TensorFlow's replicas.
         compute = tf.function(compute, jit_compile=True)
-    computed = compute(batch["input"], batch["target"], noise_seed, scale)
+    computed = compute(batch["input"], batch["target"], noise_seed, step_seed, joined, scale)
     gradients, new_states = computed.gradients, computed.states
     if replicas > 1:
         # One call: two reductions without an order between them could meet crosswise on two replicas. Keras's own
@@ -69,13 +72,13 @@ def update(
         new_states = [[value / replicas for value in some] for some in new_states]
     norms = [_norm(some, scale, monitor) / replicas for some in gradients]
     if model.loss_scale is None:
-        _apply(model, gradients, new_states, step)
+        _apply(model, gradients, new_states, step, joined)
     else:
         # Judged after the sum over replicas: an overflow on any of them skips the step on all.
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for some in gradients for g in some])
 
         def apply() -> tf.Operation:
-            _apply(model, [[g / scale for g in some] for some in gradients], new_states, step)
+            _apply(model, [[g / scale for g in some] for some in gradients], new_states, step, joined)
             return tf.no_op()
 
         tf.cond(finite, apply, tf.no_op)
@@ -86,16 +89,37 @@ def update(
 def forward(model: Pix2Pix, networks: Networks, batch: Batch, *, training: bool) -> ForwardPass:
     """Runs both networks once, without a seed for their noise."""
     output = networks.generator(batch["input"], training=training)
-    return judged(model, networks, batch, output, training=training)
+    return judged(model, networks, batch, output, tf.zeros((2,), tf.int32), training=training)
 
 
-def judged(model: Pix2Pix, networks: Networks, batch: Batch, output: tf.Tensor, *, training: bool) -> ForwardPass:
+def judged(
+    model: Pix2Pix, networks: Networks, batch: Batch, output: tf.Tensor, seed: tf.Tensor, *, training: bool
+) -> ForwardPass:
     """Runs the discriminator, where there is one, on the target and on what the generator made."""
     image, target, real, fake = batch["input"], batch["target"], None, None
     if networks.discriminator is not None:
-        real = judgement(model, networks.discriminator, image, target, training=training)
-        fake = judgement(model, networks.discriminator, image, output, training=training)
-    return ForwardPass(image, target, output, real, fake)
+        seen = [image, target, output]
+        if training and model.discriminator_shift:
+            seen = shifted(seen, model.discriminator_shift, seed)
+        real = judgement(model, networks.discriminator, seen[0], seen[1], training=training)
+        fake = judgement(model, networks.discriminator, seen[0], seen[2], training=training)
+    return ForwardPass(image, target, output, real, fake, seed)
+
+
+def shifted(images: Sequence[tf.Tensor], pixels: int, seed: tf.Tensor) -> list[tf.Tensor]:
+    """Shifts images, all alike, by up to so many pixels each way; borders are continued by reflection.
+
+    Args:
+        images: `(B, H, W, C)` each, of the same height and width.
+        pixels: the most that they are shifted by, less than a side.
+        seed: int32 `(2,)`, of which the shift is a function.
+    """
+    row, column = tf.unstack(tf.random.stateless_uniform((2,), seed, 0, 2 * pixels + 1, tf.int32))
+    margins = [[0, 0], [pixels, pixels], [pixels, pixels], [0, 0]]
+    return [
+        tf.slice(tf.pad(image, margins, "REFLECT"), [0, row, column, 0], [-1, *image.shape[1:3], -1])
+        for image in images
+    ]
 
 
 def judgement(
@@ -124,7 +148,10 @@ def _losses_and_gradients(
     networks: Networks,
     batch: Batch,
     noise_seed: tf.Tensor,
+    step_seed: tf.Tensor,
+    joined: tf.Tensor,
     scale: tf.Tensor,
+    *,
     global_batch_size: int | None,
 ) -> _Computed:
     """Computes everything of a step that changes nothing; gradients are times `scale`."""
@@ -134,9 +161,14 @@ def _losses_and_gradients(
         with scopes[0]:
             output = networks.generator(batch["input"], training=True)
         with scopes[-1]:
-            x = judged(model, networks, batch, output, training=True)
+            x = judged(model, networks, batch, output, step_seed, training=True)
         shares = losses_of(model, x, global_batch_size)
         of_terms = shares[-len(model.terms) :]
+        if model.adversarial_from:
+            of_terms = [
+                share * joined if term.needs_discriminator else share
+                for term, share in zip(model.terms, of_terms, strict=True)
+            ]
         weighted = [term.weight * share for term, share in zip(model.terms, of_terms, strict=True)]
         totals = [sum(weighted[1:], weighted[0]) * scale]
         if model.discriminator is not None:
@@ -157,21 +189,37 @@ def _losses_and_gradients(
 
 
 def _apply(
-    model: Pix2Pix, gradients: Sequence[list[tf.Tensor]], new_states: Sequence[list[tf.Tensor]], step: tf.Tensor
+    model: Pix2Pix,
+    gradients: Sequence[list[tf.Tensor]],
+    new_states: Sequence[list[tf.Tensor]],
+    step: tf.Tensor,
+    joined: tf.Tensor,
 ) -> None:
     networks = (model.generator, model.discriminator)
     for optimizer, network, some in zip(model.optimizers, networks, gradients, strict=False):
         if isinstance(optimizer, FusedAdam):
-            optimizer.apply_summed(some, current_rate(optimizer, step))
+            rate = current_rate(optimizer, step)
+            if model.adversarial_from and optimizer is model.discriminator_optimizer:
+                rate *= joined  # its moments are warm when it joins
+            optimizer.apply_summed(some, rate)
         else:
             optimizer.apply(some, network.trainable_variables)
     for network, values in zip(networks, new_states, strict=False):
         for variable, value in zip(states(network), values, strict=True):
             assign_on_replica(variable.value, value)
     if model.ema_generator is not None:
+        decay = _ema_decay(model, step)
         for variable, mean in zip(model.generator.weights, model.ema_generator.weights, strict=True):
             mean_value = mean.value
-            assign_on_replica(mean_value, model.ema * mean_value + (1.0 - model.ema) * variable.value)
+            assign_on_replica(mean_value, decay * mean_value + (1.0 - decay) * variable.value)
+
+
+def _ema_decay(model: Pix2Pix, step: tf.Tensor) -> tf.Tensor | float:
+    """Returns the decay of the moving average at a step."""
+    if not model.ema_ramp:
+        return model.ema
+    done = tf.cast(step, tf.float32)
+    return tf.minimum(model.ema, (1.0 + done) / (10.0 + done))
 
 
 def _norm(gradients: Sequence[tf.Tensor], scale: tf.Tensor, monitor: tf.Tensor | None) -> tf.Tensor:
@@ -187,3 +235,9 @@ def _noise_seed(seed: int, step: tf.Tensor, replica_id: tf.Tensor | int) -> tf.T
     """Returns the seed of this step's noise on this replica."""
     key = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0x7A], tf.int64), step)
     return tf.cast(tf.random.experimental.stateless_fold_in(key, tf.cast(replica_id, tf.int64)), tf.int32)
+
+
+def _step_seed(seed: int, step: tf.Tensor) -> tf.Tensor:
+    """Returns the seed of what is drawn for this step's whole batch, the same on all replicas."""
+    key = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0x5D], tf.int64), step)
+    return tf.cast(key, tf.int32)
