@@ -160,6 +160,8 @@ class ObjectiveConfig(_Checked):
     """`linear` decays to 0 over the second half of training."""
     clip_norm: float = 0.0
     """Scale the generator's gradient down to this norm where it is larger, against spikes; 0: never."""
+    clip_threshold: float = 0.0
+    """Limit Adam's steps of the generator: how far a gradient may exceed those before it, say 1; 0: without limit."""
     adversarial_from: float = 0.0
     """Share of training after which the discriminator joins, say 0.05; 0: at once."""
     discriminator_shift: int = 0
@@ -174,7 +176,7 @@ class ObjectiveConfig(_Checked):
     """The same, of terms that a program brought along."""
 
     _ranges = {"l1_weight": (0, _UP), "learning_rate": (1e-12, _UP), "ema": (0, _BELOW_ONE)}
-    _ranges |= {"discriminator_learning_rate": (0, _UP), "clip_norm": (0, _UP)}
+    _ranges |= {"discriminator_learning_rate": (0, _UP), "clip_norm": (0, _UP), "clip_threshold": (0, _UP)}
     _ranges |= {"adversarial_from": (0, _BELOW_ONE), "discriminator_shift": (0, _UP)}
 
     def __post_init__(self) -> None:

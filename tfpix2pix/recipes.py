@@ -37,6 +37,7 @@ MODERN: _Recipe = {
         "discriminator_learning_rate": 4e-4,
         "lr_decay": "linear",
         "clip_norm": 20.0,
+        "clip_threshold": 1.0,
         "adversarial_from": 0.05,
         "discriminator_shift": 8,
         "ema": 0.999,

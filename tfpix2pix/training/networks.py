@@ -73,7 +73,11 @@ def build(config: TrainConfig, input_channels: int = 3, target_channels: int = 3
             generator,
             discriminator,
             terms,
-            generator_optimizer=FusedAdam(schedule(goal.learning_rate), global_clipnorm=goal.clip_norm or None),
+            generator_optimizer=FusedAdam(
+                schedule(goal.learning_rate),
+                clip_threshold=goal.clip_threshold or None,
+                global_clipnorm=goal.clip_norm or None,
+            ),
             discriminator_optimizer=FusedAdam(schedule(goal.discriminator_learning_rate or goal.learning_rate)),
             discriminator_shift=goal.discriminator_shift,
             adversarial_from=round(goal.adversarial_from * total_steps),

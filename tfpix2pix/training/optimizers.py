@@ -20,6 +20,11 @@ class FusedAdam(keras.optimizers.Adam):
         beta_1: decay of the first moment.
         beta_2: decay of the second moment.
         epsilon: added to the root of the second moment.
+        clip_threshold: the largest root mean square, over a weight, of its gradient over the root of its second
+            moment; above it the learning rate is smaller for this step (Shazeer and Stern 2018, section 6; Wortsman
+            et al. 2023). `None`: there is no limit, and with these defaults a gradient that is far larger than those
+            before it moves a weight by up to 16 times the learning rate, which can blow up a network without
+            normalisation.
         name: of the optimizer.
         kwargs: as for any Keras optimizer.
     """
@@ -30,12 +35,14 @@ class FusedAdam(keras.optimizers.Adam):
         beta_1: float = 0.5,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
+        clip_threshold: float | None = None,
         name: str = "fused_adam",
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, name=name, **kwargs)
         if self.amsgrad:
             raise ValueError("FusedAdam has no `amsgrad`; keras.optimizers.Adam has.")
+        self.clip_threshold = clip_threshold
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         """Updates one variable; Keras calls it on each replica with gradients that are summed already."""
@@ -81,6 +88,10 @@ class FusedAdam(keras.optimizers.Adam):
         """Returns the first and second moment of each of them."""
         return [(m.value, v.value) for m, v in zip(self._momentums, self._velocities, strict=True)]
 
+    def get_config(self) -> dict[str, Any]:
+        """Returns what makes the optimizer again."""
+        return super().get_config() | {"clip_threshold": self.clip_threshold}
+
     def is_plain(self) -> bool:
         """Tells whether `apply_summed` does all that `apply` does."""
         extras = (self.clipnorm, self.clipvalue, self.weight_decay, self.use_ema)
@@ -97,6 +108,11 @@ def _fused_update(
     learning_rate: tf.Tensor,
 ) -> None:
     power = tf.cast(step, tf.float32)
+    if adam.clip_threshold:
+        square = tf.square(gradient)
+        moment = (adam.beta_2 * v.value + (1.0 - adam.beta_2) * square) / (1.0 - tf.pow(float(adam.beta_2), power))
+        size = tf.sqrt(tf.reduce_mean(tf.math.divide_no_nan(square, moment)))
+        learning_rate /= tf.maximum(size / adam.clip_threshold, 1.0)
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
         m=m.value.handle,
