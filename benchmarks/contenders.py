@@ -24,12 +24,12 @@ if "package" in sys.argv[1:2]:
 
 import keras
 import tensorflow as tf
-from tfpix2pix.training.train_step import step_loop
 
 from tfpix2pix import process
 from tfpix2pix.config import DataConfig, ModelConfig, TrainConfig
 from tfpix2pix.models import patchgan_discriminator, unet_generator
 from tfpix2pix.training import devices, networks
+from tfpix2pix.training.loop import step_loop
 
 Steps = Callable[[int], None]
 Batch = dict[str, tf.Tensor]

@@ -36,9 +36,8 @@ def prepare(folder: Path, filters: int, size: int) -> list[str]:
     """Writes a generator in all its forms, a picture, and Keras' output; returns the contenders."""
     import keras
 
-    from pipelines.spec import RGB
     from tfpix2pix import models
-    from tfpix2pix.exporting import tflite
+    from tfpix2pix.exporting import export
 
     generator = models.unet_generator((size, size, 3), base_filters=filters, seed=0)
     rng = np.random.default_rng(0)
@@ -51,12 +50,12 @@ def prepare(folder: Path, filters: int, size: int) -> list[str]:
     np.save(folder / "expected.npy", np.asarray(generator(picture, training=False)))
     weighted = [layer for layer in generator.layers if layer.weights and not isinstance(layer, keras.layers.Dropout)]
     np.savez(folder / "weights.npz", *[weight for layer in weighted for weight in layer.get_weights()])
-    results = tflite.convert(
-        generator, RGB, RGB, folder, samples=picture, representative=[picture], formats=LITE, size=(size, size)
-    )
-    print(tflite.table(results), flush=True)
-    names = ["Keras", "Keras, predict", "SavedModel"]
-    names += [f"TFLite {result.format}" for result in results if result.file]
+    (folder / "calibration").mkdir()
+    keras.utils.save_img(folder / "calibration" / "picture.png", (picture[0] + 1) * 127.5, scale=False)
+    formats = [f"tflite_{name}" for name in LITE]
+    exported = export(generator, folder / "exported", formats=formats, calibration=folder / "calibration")
+    print(exported.summary(), flush=True)
+    names = ["Keras", "Keras, predict", "SavedModel", *(f"TFLite {name}" for name in LITE)]
     if all(importlib.util.find_spec(package) for package in ("tf2onnx", "onnxruntime")):
         write_onnx(generator, folder / "model.onnx", size)
         names.append("ONNX Runtime")
@@ -67,7 +66,7 @@ def write_onnx(generator: Any, file: Path, size: int) -> None:
     import tensorflow as tf
     import tf2onnx
 
-    from tfpix2pix.inference.translator import inference_copy
+    from tfpix2pix.inference.copying import inference_copy
 
     copy = inference_copy(generator, (size, size))
     spec = (tf.TensorSpec((1, size, size, 3), tf.float32, name="image"),)
@@ -101,7 +100,9 @@ def with_tensorflow(name: str, folder: Path, threads: int) -> Translate:
 def with_lite(name: str, folder: Path, threads: int) -> Translate:
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(str(folder / f"model_{name.rsplit(maxsplit=1)[-1]}.tflite"), num_threads=threads)
+    interpreter = Interpreter(
+        str(folder / "exported" / f"model_{name.rsplit(maxsplit=1)[-1]}.tflite"), num_threads=threads
+    )
     run = interpreter.get_signature_runner()
     return lambda picture: np.asarray(run(image=picture)["translated"])
 

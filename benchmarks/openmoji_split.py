@@ -26,7 +26,7 @@ from pipelines import openmoji  # noqa: E402
 
 HELD_OUT_OF = 10  # one group in ten is held out for validation
 ALIKE = 0.9  # correlation from which two line drawings belong to one group
-_THUMBNAIL = 32  # pixels; enough to tell drawings apart
+THUMBNAIL = 32  # pixels; enough to tell drawings apart
 _SKIN_TONES = range(0x1F3FB, 0x1F400)
 _PRIVATE = range(0xE000, 0xF900)  # OpenMoji's own: brands, signs of programs, ...
 _TAGS = range(0xE0000, 0xE0080)  # flags of England, Scotland, ...
@@ -109,7 +109,7 @@ def choose(drawings: Mapping[str, Path]) -> dict[str, list[str]]:
     seen: set[bytes] = set()
     drawn = sorted(filter(is_drawing, drawings))
     for code in tqdm(drawn, desc="comparing emoji", unit="file", leave=False, delay=1):
-        side_a, side_b = np.split(openmoji.render(drawings[code], (2 * _THUMBNAIL, 2 * _THUMBNAIL)), 2, axis=1)
+        side_a, side_b = np.split(openmoji.render(drawings[code], (2 * THUMBNAIL, 2 * THUMBNAIL)), 2, axis=1)
         key = side_a.tobytes()
         if key in seen or side_a.min() == 255 or np.array_equal(side_a, side_b):
             continue
@@ -117,14 +117,24 @@ def choose(drawings: Mapping[str, Path]) -> dict[str, list[str]]:
         codes.append(code)
         lines.append(side_a)
     chosen: dict[str, list[str]] = {"train": [], "val": []}
-    for code, group in zip(codes, _groups(codes, lines), strict=True):
-        lot = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big")
-        chosen["train" if lot % HELD_OUT_OF else "val"].append(code)
+    for code, group in zip(codes, groups(codes, likeness(lines) >= ALIKE), strict=True):
+        chosen[split_of(group)].append(code)
     return chosen
 
 
-def _groups(codes: Sequence[str], lines: Sequence[npt.NDArray[np.uint8]]) -> list[str]:
-    """Returns for each code the first code of its group."""
+def split_of(group: str) -> str:
+    """Returns `"train"` or `"val"` for a group, by the hash of its first code."""
+    lot = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big")
+    return "train" if lot % HELD_OUT_OF else "val"
+
+
+def groups(codes: Sequence[str], alike: npt.NDArray[np.bool_]) -> list[str]:
+    """Returns for each code the first code of its group, whose members have the same role or are alike.
+
+    Args:
+        codes: of the emoji.
+        alike: `(N, N)`, whether one looks like another.
+    """
     first = list(range(len(codes)))
 
     def find(index: int) -> int:
@@ -134,7 +144,7 @@ def _groups(codes: Sequence[str], lines: Sequence[npt.NDArray[np.uint8]]) -> lis
 
     by_role: dict[tuple[int, ...], int] = {}
     together = [(by_role.setdefault(role(code), index), index) for index, code in enumerate(codes)]
-    together += [(int(one), int(other)) for one, other in np.argwhere(likeness(lines) >= ALIKE)]
+    together += [(int(one), int(other)) for one, other in np.argwhere(alike)]
     for one, other in together:
         low, high = sorted((find(one), find(other)))
         first[high] = low
@@ -142,11 +152,15 @@ def _groups(codes: Sequence[str], lines: Sequence[npt.NDArray[np.uint8]]) -> lis
 
 
 def likeness(lines: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
-    """Returns the correlation `(N, N)` of line drawings at 32 px; with one of them flipped where that is higher."""
+    """Returns the correlation `(N, N)` of drawings at 32 px; with one of them flipped where that is higher.
+
+    Args:
+        lines: grey on white, uint8 `(64, 64, C)`, all channels the same.
+    """
     if not lines:
         return np.zeros((0, 0), np.float32)
     ink = 255 - np.stack(lines)[..., 0].astype(np.float32)
-    small = ink.reshape(len(ink), _THUMBNAIL, 2, _THUMBNAIL, 2).mean((2, 4))
+    small = ink.reshape(len(ink), THUMBNAIL, 2, THUMBNAIL, 2).mean((2, 4))
 
     def normed(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         flat = images.reshape(len(images), -1)

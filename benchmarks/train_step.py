@@ -69,13 +69,12 @@ class Contender:
         return answer
 
 
-def start(name: str, size: int, filters: int, batch_size: int, torch_python: str, recompute: bool) -> Contender:
+def start(name: str, size: int, filters: int, batch_size: int, torch_python: str) -> Contender:
     flags = [f"--size={size}", f"--filters={filters}", f"--batch-size={batch_size}"]
     if name in TORCH:
         usual = ["--usual"] if name == TORCH[0] else []
         return Contender(name, [torch_python, str(HERE / "torch_step.py"), *flags, *usual])
-    more = ["--recompute"] if recompute else []
-    return Contender(name, [sys.executable, str(HERE / "contenders.py"), name, *flags, *more])
+    return Contender(name, [sys.executable, str(HERE / "contenders.py"), name, *flags])
 
 
 def step_gflop(size: int, filters: int, batch_size: int) -> float:
@@ -105,7 +104,7 @@ def _forward_gflop(model: keras.Model) -> float:
 
 def compare(names: list[str], size: int, filters: int, batch_size: int, flags: argparse.Namespace) -> None:
     """Prints the medians of alternating rounds, their ratios, the share of the matmul rate, and peak memory."""
-    running = [start(name, size, filters, batch_size, flags.torch_python, flags.recompute) for name in names]
+    running = [start(name, size, filters, batch_size, flags.torch_python) for name in names]
     counts = {one.name: max(1, round(flags.seconds / one.seconds(2))) for one in running}
     times: dict[str, list[float]] = {name: [] for name in names}
     rates = []
@@ -144,7 +143,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="length of one turn")
     parser.add_argument("--torch-python", default="", help="interpreter of an environment with PyTorch")
     parser.add_argument("--only", nargs="+", choices=[*contenders.NAMES, *TORCH], help="these loops alone")
-    parser.add_argument("--recompute", action="store_true", help="this package's loop with --recompute")
     parser.add_argument("--layers", action="store_true", help="time every convolution instead, each form against TF's")
     flags = parser.parse_args()
     names = flags.only or [*contenders.NAMES, *(TORCH if flags.torch_python else ())]

@@ -12,6 +12,11 @@ from pipelines.facade import CLASSES
 from pipelines.spec import RGB, DatasetError, Direction, Encoding, Preprocessing, Splits
 
 _ARCHIVES = "https://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
+_FLUENT_LICENCE = (
+    "Fluent Emoji, copyright Microsoft Corporation, MIT licence: copies of the images, or of a good part of them, must"
+    " come with its notice."
+)
+_FLUENT_CITATION = "Fluent Emoji, Microsoft Corporation, https://github.com/microsoft/fluentui-emoji"
 _FACADES = (RGB, Encoding(palette=tuple(CLASSES.values()), classes=tuple(CLASSES)))
 PAPER = """\
 @inproceedings{isola2017image,
@@ -183,6 +188,26 @@ _INFOS = (
         image_size=(128, 128),
         homepage="https://openmoji.org",
         loader="pipelines.datasets.openmoji:load",
+    ),
+    DatasetInfo(
+        "fluent",
+        "flat drawings of emoji and their 3D renderings, open licence, extra `fluent`",
+        {"train": 1393, "val": 135},
+        _FLUENT_LICENCE,
+        _FLUENT_CITATION,
+        direction="AtoB",
+        homepage="https://github.com/microsoft/fluentui-emoji",
+        loader="pipelines.datasets.fluent:load",
+    ),
+    DatasetInfo(
+        "fluent_lines",
+        "black line drawings of emoji and their 3D renderings, open licence, extra `fluent`",
+        {"train": 1383, "val": 134},  # of emoji with the same lines the first alone
+        _FLUENT_LICENCE,
+        _FLUENT_CITATION,
+        direction="AtoB",
+        homepage="https://github.com/microsoft/fluentui-emoji",
+        loader="pipelines.datasets.fluent:load_lines",
     ),
     DatasetInfo(
         "synthetic",

@@ -10,8 +10,8 @@ from tfpix2pix.config import ObjectiveConfig
 from tfpix2pix.losses import L1, Adversarial
 from tfpix2pix.models import patchgan_discriminator, unet_generator
 from tfpix2pix.training.devices import make_strategy
+from tfpix2pix.training.loop import step_loop
 from tfpix2pix.training.pix2pix import Pix2Pix
-from tfpix2pix.training.trainer import step_loop
 
 SHAPE = (32, 32, 3)
 MIRRORED = "mirrored"

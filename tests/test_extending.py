@@ -12,6 +12,7 @@ import tfpix2pix as tp
 from tests.runs import weights
 from tfpix2pix import registry
 from tfpix2pix.errors import ConfigError
+from tfpix2pix.exporting import export
 from tfpix2pix.training.history import HistoryFile, columns_of, read_history
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
@@ -68,6 +69,20 @@ def test_a_generator_of_ones_own_is_opened_by_keras_and_translates(of_custom_gen
     model = keras.models.load_model(of_custom_generator.generator, safe_mode=True)
     image = np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
     np.testing.assert_allclose(tp.load(of_custom_generator.folder)(image), model(image), atol=1e-5)
+
+
+def test_a_generator_of_ones_own_gives_the_same_image_wherever_it_is_exported_to(of_custom_generator, tmp_path, rng):
+    pytest.importorskip("ai_edge_litert", reason="TFLite files need the extra `lite`")
+    output = tmp_path / "mine"
+    export(of_custom_generator.folder, output, formats=["saved_model", "tflite_float32"], samples=2)
+    image = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    made = [
+        tp.load(path).translate(image).astype(int)
+        for path in (of_custom_generator.folder, output, output / "1", output / "model_float32.tflite")
+    ]
+    assert made[0].std() > 1
+    for other in made[1:]:
+        assert np.abs(other - made[0]).max() <= 1
 
 
 def test_a_run_of_a_program_is_not_trained_by_recipe(of_custom_generator):

@@ -35,7 +35,7 @@ def test_every_data_set_has_all_that_is_asked_of_it(info: DatasetInfo):
 
 def test_what_the_paper_trains_on_them():
     directions = {name: info.direction for name, info in DATASETS.items()}
-    a_to_b = {"edges2shoes", "edges2handbags", "openmoji"}
+    a_to_b = {"edges2shoes", "edges2handbags", "openmoji", "fluent", "fluent_lines"}
     assert {name for name, direction in directions.items() if direction == "AtoB"} == a_to_b
     assert {name for name, info in DATASETS.items() if info.image_size != (256, 256)} == {"openmoji", "synthetic"}
 

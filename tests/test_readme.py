@@ -141,25 +141,23 @@ def answer():
 
 @pytest.mark.parametrize("block", blocks("python"))
 def test_python_block(place, block, monkeypatch):
-    recipe = tfpix2pix.recipe
+    fit, trainer = tfpix2pix.fit, tfpix2pix.Trainer
+    small = {"image_size": 32, "base_filters": 4, "patch_size": 16, "steps": 2, "sample_every": 2}
 
-    def smaller(name):
-        config = recipe(name)
-        return dataclasses.replace(
-            config,
-            data=dataclasses.replace(config.data, image_size=(32, 32)),
-            model=dataclasses.replace(config.model, base_filters=4, patch_size=16),
-            run=dataclasses.replace(config.run, workdir=Path("runs/from_python"), steps=2, sample_every=2),
-        )
+    def smaller(name, **choices):
+        return fit(name, **choices | small | {"workdir": "runs/from_python"})
 
     if "ai_edge_litert" in block:
         pytest.importorskip("ai_edge_litert", reason="LiteRT needs the extra `lite`")
-    monkeypatch.setattr(tfpix2pix, "recipe", smaller)
+    monkeypatch.setattr(tfpix2pix, "fit", smaller)
+    monkeypatch.setattr(tfpix2pix, "Trainer", lambda *args, **options: trainer(*args, **options | {"steps": 2}))
     names = {}
     exec(block, names)
     if "picture" in names:
         assert names["picture"].shape == (1, 256, 256, 3)
         assert 0.1 < np.abs(names["picture"]).max() <= 1
+    if "image" in names:
+        assert (names["image"].dtype, names["image"].shape[-1]) == (np.uint8, 3)
     if "pairs" in names:
         assert set(names["pairs"]) == {"train", "val"}
 

@@ -1,5 +1,6 @@
 """What the signature `image_bytes` makes of files: the values of each format, and files as large as people have."""
 
+import base64
 import functools
 import io
 import os
@@ -143,7 +144,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("mode", ["P", "L", "1"])
     def test_a_bmp_with_a_palette(self, mode):
-        with pytest.raises(tf.errors.InvalidArgumentError, match="24-bit BMP"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="24 bits"):
             decoded(saved(random_image(mode), "BMP"))
 
     @pytest.mark.parametrize("length", [0, 1, 3, 12, 20, 31, 200])
@@ -151,6 +152,27 @@ class TestRefusals:
     def test_cut_off(self, form, length):
         with pytest.raises(tf.errors.InvalidArgumentError):
             decoded(saved(random_image("P" if form == "GIF" else "RGB", 40, 40), form)[:length])
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(100)),
+            b"data:image/png;base64," + base64.b64encode(bytes(100)),
+            b"II*\0" + b"\xff" * 100,
+            b"MM\0*" + b"\xff" * 100,
+            b"",
+        ],
+    )
+    def test_another_kind_of_file_is_not_called_too_large(self, data):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="no JPEG, PNG, WebP, GIF or BMP") as caught:
+            decoded(data)
+        assert "megapixels" not in str(caught.value)
+
+    def test_the_file_is_named(self):
+        function = tf.function(lambda data: decoding.decode(data, RGB, 10_000, name="image_bytes[1]"))
+        broken = saved(random_image("RGB"), "PNG")[:200]
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[1\]: "):
+            function(tf.constant(broken))
 
 
 LARGE = """

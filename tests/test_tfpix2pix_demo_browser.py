@@ -16,12 +16,12 @@ from PIL import Image
 from pipelines import encode
 from pipelines.spec import RGB, Encoding
 from tests import browser as chromium
-from tests.demo import write_export
 from tests.small import trained_generator
-from tfpix2pix import demo
+from tfpix2pix import exporting
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.web import build as web
 from tfpix2pix.web import runtime
+from tfpix2pix.web.server import make_server
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed (extra `lite`)")
 pytestmark = pytest.mark.skipif(
@@ -47,24 +47,19 @@ def litert():
         pytest.skip(f"LiteRT.js is neither in the cache nor to be had: {error}")
 
 
-def export(folder, generator, given, size):
+def export(folder, generator, given):
     """Writes an export with the generator's float16 file in it."""
-    from tfpix2pix.exporting import tflite
-
-    samples = np.random.default_rng(0).uniform(-1, 1, (1, size, size, given.depth)).astype(np.float32)
-    options = {"samples": samples, "representative": [], "formats": ["float16"], "size": (size, size)}
-    (result,) = tflite.convert(generator, given, RGB, folder, **options)
-    assert result.file, result.fault
-    return write_export(folder, model=result.file.read_bytes(), given=given, size=[size, size])
+    exporting.export(generator, folder, formats=["tflite_float16"], encodings=(given, RGB))
+    return folder
 
 
 class Page:
     """A page that is served, and the Keras model whose page it is."""
 
     def __init__(self, folder, generator, given, size):
-        web.build(export(folder, generator, given, size), folder / "web")
+        web.build(export(folder / "little", generator, given), folder / "web")
         self.generator, self.given, self.size = generator, given, size
-        self.server = demo.make_server(folder / "web")
+        self.server = make_server(folder / "web")
         self.address = f"http://127.0.0.1:{self.server.server_address[1]}/"
         self.thread = threading.Thread(target=self.server.serve_forever)
         self.thread.start()
@@ -143,7 +138,7 @@ def canvas(browser, name):
 
 def assert_as_keras(browser, page):
     ready(browser)
-    drawing, picture = canvas(browser, "drawing"), canvas(browser, "picture")
+    drawing, picture = canvas(browser, "drawing"), canvas(browser, "result")
     expected = page.expected(drawing)
     assert expected.std() > 10  # a flat picture would prove nothing
     difference = np.abs(picture.astype(int) - expected)
@@ -196,7 +191,7 @@ def test_the_first_sight_is_an_example_and_its_picture(browser, lines):
     drawing = assert_as_keras(browser, lines)
     assert drawing.shape == (PAPER, PAPER, 3)
     assert 0.02 < dark(drawing) / PAPER**2 < 0.2  # lines on white
-    assert browser.run("document.getElementById('time').textContent").endswith(" ms a picture")
+    assert browser.run("document.getElementById('time').textContent").endswith(" ms an image")
     assert browser.run("document.getElementById('state').hidden") is True
     assert browser.run("document.activeElement === document.body") is True
 
@@ -318,7 +313,7 @@ def test_examples(browser, lines):
 def test_save_gives_a_png_of_the_picture(browser, lines, tmp_path):
     begin(browser, lines)
     browser.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
-    picture = canvas(browser, "picture")
+    picture = canvas(browser, "result")
     press(browser, "s")
     browser.wait_event("Page.downloadProgress")
     browser.wait("note.textContent === 'Saved as PNG'")
@@ -359,12 +354,40 @@ def test_a_picture_is_fitted_in(browser, lines, tmp_path, how):
     assert drawing[PAPER // 2 + 90, PAPER // 2].tolist() == [255, 255, 255]
 
 
+@pytest.mark.parametrize("kind", ["lines", "labels"])
+def test_an_image_of_the_networks_size_goes_in_as_it_is(browser, request, tmp_path, rng, kind):
+    page = request.getfixturevalue(kind)
+    image = rng.integers(0, 256, (page.size, page.size, 3), dtype=np.uint8)
+    if kind == "labels":
+        image = np.array(PALETTE, np.uint8)[rng.integers(0, 4, (page.size, page.size))]
+    Image.fromarray(image).save(tmp_path / "own.png")
+    begin(browser, page)
+    give(browser, tmp_path / "own.png", "dropped")
+    browser.wait("note.textContent === 'Opened own.png'")
+    drawing = assert_as_keras(browser, page)
+    scale = len(drawing) // page.size
+    np.testing.assert_array_equal(drawing, image.repeat(scale, 0).repeat(scale, 1))
+
+
+def test_label_maps_of_another_size_take_the_nearest_pixel(browser, labels, tmp_path, rng):
+    classes = rng.integers(0, 4, (2 * labels.size, 2 * labels.size)).repeat(3, 0).repeat(3, 1)
+    Image.fromarray(np.array(PALETTE, np.uint8)[classes]).save(tmp_path / "map.png")
+    begin(browser, labels)
+    give(browser, tmp_path / "map.png", "dropped")
+    browser.wait("note.textContent === 'Opened map.png'")
+    drawing = assert_as_keras(browser, labels)
+    scale, step = len(drawing) // labels.size, len(classes) // labels.size
+    seen = drawing[::scale, ::scale]
+    near = [np.array(PALETTE)[classes[y::step, x::step]] for y in (2, 3) for x in (2, 3)]
+    assert max((seen == one).all(-1).mean() for one in near) == 1.0
+
+
 def test_a_file_that_is_no_picture_is_said(browser, lines, tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
     begin(browser, lines)
     before = canvas(browser, "drawing")
     give(browser, tmp_path / "notes.txt", "dropped")
-    browser.wait("note.textContent.startsWith('notes.txt is no picture')")
+    browser.wait("note.textContent.startsWith('notes.txt is no image')")
     assert np.array_equal(canvas(browser, "drawing"), before)
 
 
@@ -399,7 +422,7 @@ def test_a_phone_in_the_dark(browser, lines, labels, width, height):
         )
         assert small == []
     if height > width:  # the drawing and its picture are both to be seen
-        assert browser.run("picture.getBoundingClientRect().bottom") <= height
+        assert browser.run("result.getBoundingClientRect().bottom") <= height
     assert browser.run("getComputedStyle(drawing).touchAction") == "none"
     browser.tap("#clear")
     drag(browser, [(0.2, 0.2), (0.7, 0.7)], "touch")
@@ -427,7 +450,7 @@ def test_pixels_are_those_of_the_package(browser, lines, encoding, rng):
     light = rng.uniform(-1, 1, (40, 25, 1)).astype(np.float32)
     seen, picture = browser.run(
         f"import('./pixels.js').then((pixels) => [pixels.toNetwork(Uint8ClampedArray.from({rgba.ravel().tolist()}),"
-        f"{given}), pixels.toPicture(Float32Array.from({values.ravel().tolist()}), {given},"
+        f"{given}), pixels.toImage(Float32Array.from({values.ravel().tolist()}), {given},"
         f"Float32Array.from({light.ravel().tolist()}))].map((array) => Array.from(array)))"
     )
     picture = np.array(picture).reshape(40, 25, 4)
@@ -450,7 +473,7 @@ def test_pixels_are_those_of_the_package(browser, lines, encoding, rng):
 def test_what_does_not_work_is_said(browser, lines, tmp_path):
     shutil.copytree(lines.server.RequestHandlerClass.keywords["directory"], tmp_path / "web")
     (tmp_path / "web" / "model.tflite").write_bytes(b"broken")
-    with demo.make_server(tmp_path / "web") as server:
+    with make_server(tmp_path / "web") as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         browser.open(f"http://127.0.0.1:{server.server_address[1]}/")

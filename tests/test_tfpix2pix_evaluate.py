@@ -16,7 +16,7 @@ from tests.evaluated_runs import PALETTE, VAL, make_pairs, network, read, verb
 from tests.verbs import evaluate
 from tfpix2pix.config import DataConfig
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.evaluation import Evaluation, collect, files, notes
+from tfpix2pix.evaluation import Evaluation, collect, files, notes, write
 from tfpix2pix.metrics import bootstrap, features, fid, kid, lab, registry, segmentation
 from tfpix2pix.metrics.metric import Samples
 from tfpix2pix.metrics.recognition import load
@@ -249,7 +249,7 @@ def test_files_outside_are_safe_from_names_in_a_file(evaluated, tmp_path):
     (output / "evaluation.json").write_text(json.dumps(content))
     inputs, outputs, targets = (read(evaluated, side) for side in files.SIDES)
     result = Evaluation.read(evaluated / "evaluation.json")
-    dataclasses.replace(result, samples=Samples(outputs, targets, inputs)).write(output, overwrite=True)
+    write(dataclasses.replace(result, samples=Samples(outputs, targets, inputs)), output, overwrite=True)
     assert (tmp_path / "precious.png").read_text() == "mine"
 
 

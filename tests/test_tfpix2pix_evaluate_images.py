@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.evaluated_runs import network, verb
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.evaluation import Evaluation, evaluate_images
+from tfpix2pix.evaluation import Evaluation, evaluate_images, write
 from tfpix2pix.metrics import registry
 from tfpix2pix.metrics.metric import Samples
 
@@ -36,7 +36,7 @@ def test_images_of_two_folders_are_paired_by_name_and_strays_are_named(two_folde
     np.testing.assert_allclose(result.values["bias"], (output.astype(float) - target).mean((1, 2, 3)) / 127.5)
     assert any("stray" in note and "outputs" in note for note in result.notes)
     assert any(note.endswith(": b.") and "targets" in note for note in result.notes)
-    result.write(two_folders / "o")
+    write(result, two_folders / "o")
     assert (two_folders / "o" / "output" / "deep" / "c.png").is_file()
     assert not (two_folders / "o" / "input").exists()
 

@@ -12,7 +12,7 @@ from tests.evaluated_runs import made, make_pairs, verb
 from tests.small import trained_generator
 from tfpix2pix.config import DataConfig, TrainConfig
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.evaluation import Evaluation
+from tfpix2pix.evaluation import Evaluation, write
 from tfpix2pix.evaluation import run as running
 from tfpix2pix.inference.backends import open_model
 from tfpix2pix.metrics.metric import ImageMetric, MetricInfo
@@ -88,7 +88,7 @@ def test_a_metric_of_ones_own_is_as_good_as_a_built_in_one(run, tmp_path):
     np.testing.assert_array_equal(result.values["peak"], expected)
     assert result.metrics["peak"].value == np.mean(expected)
     assert "Peak error, levels" in result.table()
-    result.write(tmp_path / "o")
+    write(result, tmp_path / "o")
     assert "Peak error" in (tmp_path / "o" / "index.html").read_text(encoding="utf-8")
     again = Evaluation.read(tmp_path / "o")
     assert again.metrics["peak"] == result.metrics["peak"]

@@ -1,21 +1,22 @@
 """A run becomes an export, and one picture is the same in every form of it."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 from tests.demo import stand_in
+from tests.exports import little_run
 from tests.runs import full_disk
 from tests.verbs import export
-from tfpix2pix import translate
-from tfpix2pix.errors import ConfigError
+from tfpix2pix import exporting, translate
+from tfpix2pix.exporting import comparison, tflite
+from tfpix2pix.exporting.formats import DEFAULT
 from tfpix2pix.inference.backends import open_model
-from tfpix2pix.train import main as train
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed (extra `lite`)")
 pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not installed (extra `serving`)")
@@ -23,16 +24,7 @@ pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A little run on random pairs, trained for a few steps."""
-    folder = tmp_path_factory.mktemp("pairs")
-    rng = np.random.default_rng(0)
-    for number in range(12):
-        picture = Image.fromarray(rng.integers(0, 256, (4, 8, 3), dtype=np.uint8))
-        picture.resize((64, 32), Image.Resampling.BICUBIC).save(folder / f"{number:02d}.png")
-    workdir = tmp_path_factory.mktemp("run")
-    flags = ["--image-size=32", "--base-filters=4", "--patch-size=16", "--steps=4", "--sample-every=4"]
-    assert train([f"--dataset={folder}", f"--workdir={workdir}", *flags]) == 0
-    return workdir
+    return little_run(tmp_path_factory.mktemp)
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +53,23 @@ def test_everything_is_there(exported):
     written = {path.name for path in exported.iterdir()}
     assert {"1", "config.json", "MODEL_CARD.md", "model_float32.tflite", "model_float16.tflite"} <= written
     assert {"models.config", "batching.config", "compose.yaml"} <= {path.name for path in exported.parent.iterdir()}
-    assert json.loads((exported / "config.json").read_text())["trained"]["model"]["base_filters"] == 4
+    settings = json.loads((exported / "config.json").read_text())
+    assert settings["trained"]["model"]["base_filters"] == 4
+    assert [row["format"] for row in settings["files"]] == list(DEFAULT)
     card = (exported / "MODEL_CARD.md").read_text()
-    for said in ("parameters", "validation L1", "| float32 |", "SavedModel", "Licence", "Your own images"):
+    for said in (
+        "parameters",
+        "validation",
+        "| tflite_float32 |",
+        "SavedModel",
+        "Licence",
+        "Your own images",
+        "4 steps",
+    ):
         assert said in card
-    assert not [path for path in exported.rglob("*") if "partial" in path.name]
+    for name in ("config.json", "MODEL_CARD.md"):
+        assert (exported / "1" / name).read_bytes() == (exported / name).read_bytes()
+    assert not [path for path in exported.parent.rglob(".*") if path.name != "."]
 
 
 def test_a_second_export_is_a_new_version_and_leaves_the_first(run, exported):
@@ -130,6 +134,7 @@ def test_the_page_is_written_when_asked_for(run, exported, tmp_path, monkeypatch
     assert f"python -m tfpix2pix.demo --model={output}" in capsys.readouterr().out
     written = {path.name for path in output.iterdir()}
     assert written == {"config.json", "MODEL_CARD.md", "model_float16.tflite", "web"}
+    assert translate.main([f"--model={output}", f"--input={run / 'samples'}", f"--output={tmp_path / 'out'}"]) == 0
     assert (output / "web" / "model.tflite").read_bytes() == (output / "model_float16.tflite").read_bytes()
     assert '"shape":[1,32,32,3]' in (output / "web" / "index.html").read_text()
 
@@ -137,9 +142,15 @@ def test_the_page_is_written_when_asked_for(run, exported, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--run=nowhere"], "is not a run"),
-        (["--size=a"], "--size"),
-        (["--data-dir=nowhere"], "does not exist"),
+        (["--run=nowhere"], "nowhere"),
+        (["--size=40"], "32"),
+        (["--data-dir=nowhere"], "nowhere"),
+        (["--dataset=nowhere"], "nowhere"),
+        (["--formats", "onnx"], "onnx"),
+        (["--samples=0"], "--samples"),
+        (["--formats", "web", "--dynamic"], "web"),
+        (["--formats", "tflite_int8", "--dynamic"], "tflite_int8"),
+        (["--calibration=nowhere"], "nowhere"),
     ],
 )
 def test_what_makes_no_sense_is_refused(run, tmp_path, capsys, flags, message):
@@ -149,12 +160,84 @@ def test_what_makes_no_sense_is_refused(run, tmp_path, capsys, flags, message):
     assert not (tmp_path / "o").exists()
 
 
-def test_a_page_takes_one_size(tmp_path):
-    with pytest.raises(ConfigError, match="--formats web needs a TFLite file of one size"):
-        export.ExportConfig(run=tmp_path, output=tmp_path, formats=("web",), dynamic=True)
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_picture_that_differs_is_not_called_exported(run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(export, "TOLERANCE", -1.0)
-    assert export.main([f"--run={run}", f"--output={tmp_path / 'o'}", "--formats", "saved_model"]) == 1
-    assert "differs from Keras" in capsys.readouterr().err
+def test_a_form_that_differs_is_not_published(run, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "models" / "o"
+    flags = [f"--run={run}", f"--output={output}", "--samples=1", "--formats", "saved_model", "tflite_float16"]
+    assert export.main(flags) == 0
+    before = contents(tmp_path)
+    monkeypatch.setitem(comparison.LIMITS, "saved_model", comparison.Limit(-1.0, -1.0))
+    assert export.main(flags) == 1
+    assert "saved_model: " in capsys.readouterr().err
+    assert contents(tmp_path) == before
+
+
+def test_a_kill_while_files_are_staged_changes_nothing(run, tmp_path, monkeypatch):
+    output = tmp_path / "models" / "o"
+    formats = ["saved_model", "tflite_float16"]
+    exporting.export(run, output, formats=formats, samples=1)
+    before = contents(tmp_path)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tflite.TFLiteFormat, "run", stop)
+        with pytest.raises(KeyboardInterrupt):
+            exporting.export(run, output, formats=formats, samples=1)
+    assert contents(tmp_path) == before
+    (tmp_path / "models" / ".o.staging" / "1").mkdir(parents=True)  # what SIGKILL leaves
+    assert exporting.export(run, output, formats=formats, samples=1).version == output / "2"
+    assert not (tmp_path / "models" / ".o.staging").exists()
+
+
+@pytest.mark.parametrize("make", ["run", "other run", "files", "file", "number"])
+def test_outputs_that_are_something_else(run, tmp_path, capsys, make):
+    output = {"run": run, "other run": tmp_path / "r", "number": tmp_path / "models" / "3"}.get(make, tmp_path / "o")
+    if make == "other run":
+        shutil.copytree(run, output)
+    elif make == "files":
+        output.mkdir()
+        (output / "thesis.tex").write_text("mine")
+    elif make == "file":
+        output.write_text("mine")
+    before = contents(tmp_path), contents(run)
+    assert export.main([f"--run={run}", f"--output={output}", "--formats", "saved_model"]) == 2
+    assert str(output) in capsys.readouterr().err
+    assert (contents(tmp_path), contents(run)) == before
+    assert not (tmp_path / "models").exists()
+
+
+def test_files_of_another_size_go_and_those_of_the_same_stay(run, tmp_path):
+    output = tmp_path / "o"
+    exporting.export(run, output, formats=["tflite_float32"], samples=1)
+    result = exporting.export(run, output, formats=["tflite_float16"], samples=1)
+    assert result.version is None
+    settings = json.loads((output / "config.json").read_text())
+    assert [row["format"] for row in settings["files"]] == ["tflite_float16", "tflite_float32"]
+    assert "`model_float32.tflite`" in (output / "MODEL_CARD.md").read_text()
+    result = exporting.export(run, output, formats=["tflite_float16"], size=(64, 64), samples=1)
+    assert not (output / "model_float32.tflite").exists()
+    assert any("model_float32.tflite" in note for note in result.notes)
+    assert open_model(output).size == (64, 64)
+
+
+def test_a_users_own_files_of_a_page_stay(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    stand_in(tmp_path / "cache")
+    output = tmp_path / "o"
+    exporting.export(run, output, formats=["web"], samples=1)
+    page = output / "web"
+    (page / "CNAME").write_text("drawings.example")
+    (page / "index.html").write_text("my page")
+    script = (page / "page.js").read_bytes()
+    result = exporting.export(run, output, formats=["web"], samples=1)
+    assert (page / "CNAME").read_text() == "drawings.example"
+    assert (page / "index.before.html").read_text() == "my page"
+    assert "Content-Security-Policy" in (page / "index.html").read_text()
+    assert any("index.before.html" in note for note in result.notes)
+    assert (page / "page.js").read_bytes() == script
+    assert len(list(page.glob("*.before.*"))) == 1

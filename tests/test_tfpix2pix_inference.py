@@ -11,8 +11,10 @@ from pipelines import encode
 from pipelines.spec import RGB, Encoding
 from tests.small import trained_generator
 from tfpix2pix.inference import tiling
+from tfpix2pix.inference.copying import inference_copy, sizes_of
+from tfpix2pix.inference.layers import SubpixelUpConvolution
 from tfpix2pix.inference.padding import crop_to, pad_to_multiple
-from tfpix2pix.inference.translator import SubpixelUpConvolution, Translator, inference_copy, multiple_of
+from tfpix2pix.inference.translator import Translator
 from tfpix2pix.kernels import convolutions
 
 
@@ -48,7 +50,7 @@ def test_the_copy_gives_the_generators_output(norm, skips, rng):
 
 
 def test_what_the_sides_must_be_a_multiple_of():
-    assert multiple_of(trained_generator()) == 32
+    assert sizes_of(trained_generator()) == (32, None)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (31, 33), (32, 64), (70, 5)])
@@ -131,6 +133,27 @@ def test_tiling_a_pointwise_translation_shows_no_seam(rng):
     output = tiling.translate_tiled(translate, image, (32, 16))
     np.testing.assert_allclose(output, image[..., :2] * 0.5, atol=1e-6)
     assert set(seen) == {(1, 32, 16, 3)}
+
+
+@pytest.mark.parametrize(("radius", "margin"), [(0, 0), (3, 8), (8, 8), (9, 16), (24, 24), (25, None)])
+def test_how_far_a_network_sees(radius, margin, rng):
+    kernel = np.zeros((2 * radius + 1, 2 * radius + 1, 3, 1), np.float32)
+    kernel[0, radius, 0] = kernel[-1, radius, 1] = kernel[radius, 0, 2] = kernel[radius, -1, 0] = 1
+
+    def translate(image):
+        return np.tanh(tf.nn.conv2d(image, kernel, 1, "SAME"))
+
+    image = rng.uniform(-1, 1, (100, 70, 3)).astype(np.float32)
+    assert tiling.margin_of(translate, image, 8, 63) == margin
+    if margin is not None:
+        tiled = tiling.translate_exactly(translate, image, (63, 63), margin, 8)
+        padded = pad_to_multiple(image[np.newaxis], 8)
+        np.testing.assert_allclose(tiled, crop_to(translate(padded), 100, 70)[0], atol=1e-6)
+
+
+def test_a_mean_over_the_image_is_seen_from_everywhere(rng):
+    image = rng.uniform(-1, 1, (100, 70, 3)).astype(np.float32)
+    assert tiling.margin_of(lambda x: x - x.mean((1, 2), keepdims=True), image, 8, 63) is None
 
 
 def test_seams_are_blended_gradually():

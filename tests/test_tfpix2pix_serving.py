@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ import tensorflow as tf
 from pipelines.spec import RGB, Encoding
 from tests.serving_pictures import NAME, bomb, file_bytes, random_picture
 from tests.small import trained_generator
-from tfpix2pix.exporting import decoding, saved_model
+from tfpix2pix.exporting import decoding, exporter, saved_model
+from tfpix2pix.inference.backends import open_model
 from tfpix2pix.inference.translator import Translator
 
 LIMIT = 128 * 128  # pixels
@@ -100,15 +102,37 @@ class TestSignatures:
     @pytest.mark.parametrize("shape", [(1, 129, 128, 3), (3, 100, 60, 3), (1, 0, 5, 3)])
     def test_too_many_pixels_and_none_are_refused(self, loaded, shape):
         for name, dtype in (("serving_default", tf.float32), ("uint8", tf.uint8)):
-            with pytest.raises(tf.errors.InvalidArgumentError, match=r"megapixels|at least one pixel"):
+            with pytest.raises(tf.errors.InvalidArgumentError, match=r"megapixels|at least one image"):
                 loaded.signatures[name](image=tf.zeros(shape, dtype))
 
-    @pytest.mark.parametrize("shape", [(0, 2**31 - 1, 1, 3), (0, 2**29, 2**29, 3), (0, 1000, 1000, 3)])
-    def test_a_request_without_a_picture_may_not_ask_for_much_memory(self, loaded, shape):
+    @pytest.mark.parametrize("shape", [(0, 2**31 - 1, 1, 3), (0, 2**29, 2**29, 3), (0, 64, 64, 3)])
+    def test_a_request_without_an_image_is_refused(self, loaded, shape):
         for name, dtype in (("serving_default", tf.float32), ("uint8", tf.uint8)):
-            with pytest.raises(tf.errors.InvalidArgumentError, match="megapixels"):
+            with pytest.raises(tf.errors.InvalidArgumentError, match="at least one image"):
                 loaded.signatures[name](image=tf.constant(np.zeros(shape, dtype.as_numpy_dtype)))
-            assert loaded.signatures[name](image=tf.zeros((0, 64, 64, 3), dtype))["translated"].shape == (0, 64, 64, 3)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="no file"):
+            loaded.signatures["image_bytes"](image_bytes=tf.constant([], tf.string))
+
+    @pytest.mark.parametrize("channels", [(1, 1), (3, 3)])
+    def test_other_channels_and_ranks_are_refused(self, tmp_path, channels):
+        given, made = (Encoding(channels=count) for count in channels)
+        translator = Translator(trained_generator(channels=channels, size=8), given, made)
+        saved_model.save(translator, tmp_path / "1")
+        signatures = tf.saved_model.load(tmp_path / "1").signatures
+        for name, dtype in (("serving_default", tf.float32), ("uint8", tf.uint8)):
+            for wrong in {1, 2, 3, 4, 6, 12} - {channels[0]}:
+                with pytest.raises(tf.errors.InvalidArgumentError, match=rf"{channels[0]} that.* {wrong}\]"):
+                    signatures[name](image=tf.zeros((1, 64, 64, wrong), dtype))
+            for shape in ((64, 64, channels[0]), (1, 1, 64, 64, channels[0]), ()):
+                with pytest.raises(tf.errors.InvalidArgumentError, match=rf"\(B, H, W, {channels[0]}\)"):
+                    signatures[name](image=tf.zeros(shape, dtype))
+            assert signatures[name](image=tf.zeros((2, 9, 8, channels[0]), dtype))["translated"].shape[0] == 2
+
+    def test_a_corrupt_file_among_others_is_named(self, loaded):
+        files = [file_bytes(20, 20), file_bytes(20, 20)[:-30], file_bytes(9, 9)]
+        for broken in (files[1], b"no image", file_bytes(129, 128)):
+            with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[1\]: "):
+                loaded.signatures["image_bytes"](image_bytes=tf.constant([files[0], broken, files[2]]))
 
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.5, -1e30])
     def test_values_that_no_picture_has_are_refused(self, loaded, value):
@@ -160,6 +184,25 @@ class TestSignatures:
         assert answer.dtype == np.int16
         np.testing.assert_allclose(answer, 2000 * (values + 1) - 1000, atol=2)
         assert np.ptp(answer) > 500
+
+
+def test_the_model_that_is_shipped(tmp_path):
+    shipped = Path(__file__).resolve().parent.parent / "saved_models" / "openmoji"
+    signatures = tf.saved_model.load(shipped / "1").signatures
+    for name, dtype in (("serving_default", tf.float32), ("uint8", tf.uint8)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"3 that.* 6\]"):
+            signatures[name](image=tf.zeros((1, 64, 64, 6), dtype))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[1\]: no JPEG"):
+        signatures["image_bytes"](image_bytes=tf.constant([file_bytes(20, 20), b"II*"]))
+    shutil.copytree(shipped / "1", tmp_path / "1")
+    model = open_model(tmp_path / "1")
+    assert (model.input_encoding, model.target_encoding, model.multiple) == (RGB, RGB, 256)
+    drawing = np.full((200, 300, 3), 255, np.uint8)
+    drawing[60:140, 100:104] = drawing[60:140, 200:204] = drawing[60:64, 100:204] = drawing[136:140, 100:204] = 0
+    made = model.translate(drawing, size=(256, 256))
+    assert made.shape == drawing.shape
+    assert made[5, 5].min() > 240  # paper stays white
+    np.testing.assert_allclose(open_model(shipped).translate(drawing, size=(256, 256)).astype(int), made, atol=1)
 
 
 PLAIN = """
@@ -219,21 +262,6 @@ class TestFile:
             saved_model.save(translator, exported / "1")
         assert (exported / "1" / "saved_model.pb").read_bytes() == before
 
-    def test_all_or_nothing(self, translator, tmp_path, monkeypatch):
-        (tmp_path / ".1.partial").mkdir()  # what a killed export leaves
-        (tmp_path / ".1.partial" / "rubbish").touch()
-
-        def breaks(_module, folder, **_):
-            Path(folder).mkdir()
-            (Path(folder) / "saved_model.pb").touch()
-            raise OSError("no space left")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(tf.saved_model, "save", breaks)
-            with pytest.raises(OSError, match="no space left"):
-                saved_model.save(translator, tmp_path / "1")
-        assert list(tmp_path.iterdir()) == []
-
     def test_max_pixels_must_be_positive(self, translator, tmp_path):
         with pytest.raises(ValueError, match="max_pixels=0"):
             saved_model.save(translator, tmp_path / "1", max_pixels=0)
@@ -245,5 +273,5 @@ class TestFile:
     def test_next_version(self, tmp_path, names, version):
         for name in names:
             (tmp_path / name).mkdir()
-        assert saved_model.next_version(tmp_path) == version
-        assert saved_model.next_version(tmp_path / "missing") == 1
+        assert exporter.next_version(tmp_path) == version
+        assert exporter.next_version(tmp_path / "missing") == 1

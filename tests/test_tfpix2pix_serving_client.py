@@ -76,7 +76,7 @@ def test_a_folder_with_one_broken_file(small, served, way, pictures, tmp_path, c
         assert len(failures) == 2
         assert "scan.tif: a server reads .jpg" in failures[0]
         assert "broken.jpg: " in failures[1]
-        assert "JPEG" in failures[1]  # the server's words
+        assert "image_bytes[0]: " in failures[1]  # the server's words
         assert str(out) in said.out
         (pictures / "deep" / "broken.jpg").unlink()
         (pictures / "scan.tif").unlink()
@@ -99,6 +99,14 @@ def test_overwriting_only_when_asked(served, way, pictures, tmp_path):
         assert (out / "a.png").read_bytes() == b"mine"
         assert ask(server, way, pictures / "a.jpg", out, "--overwrite") == 0
     assert (out / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_image_is_never_written_over(pictures, capsys):
+    before = (pictures / "deep" / "er" / "b.png").read_bytes()
+    folder = pictures / "deep" / "er"
+    assert ask("http://127.0.0.1:9", "--url", folder / "b.png", folder, "--overwrite") == 2
+    assert str(folder / "b.png") in capsys.readouterr().err
+    assert (folder / "b.png").read_bytes() == before
 
 
 def test_nothing_listens(way, pictures, tmp_path, capsys):
@@ -188,10 +196,10 @@ def test_over_rest_no_tensorflow_is_imported(served, pictures, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--input=missing"], "--input=missing does not exist"),
-        (["--input=empty"], "holds no pictures"),
+        (["--input=missing"], "missing does not exist"),
+        (["--input=empty"], "holds no images"),
         (["--output=pictures/a.jpg"], "is a file, not a folder"),
-        (["--output=pictures"], "another folder than --input"),
+        (["--output=pictures"], "another folder"),
         (["--url=localhost:8501"], "must begin with http://"),
         (["--grpc=localhost"], "must be HOST:PORT"),
     ],

@@ -12,8 +12,10 @@ from pipelines.spec import RGB, Encoding
 from tests.small import trained_generator
 from tfpix2pix import translate
 from tfpix2pix.config import TrainConfig
-from tfpix2pix.errors import ConfigError
 from tfpix2pix.inference.backends import open_model
+from tfpix2pix.inference.backends.keras_model import KerasModel
+from tfpix2pix.inference.folder import translate_folder
+from tfpix2pix.inference.model import Model
 from tfpix2pix.training.run_directory import RunDirectory
 
 
@@ -66,13 +68,13 @@ def test_the_picture_is_the_generators(run, pictures, tmp_path):
         assert np.abs(np.asarray(picture) - expected).max() < 0.51
 
 
-class Negative:
+class Negative(Model):
     """A model of any size that turns values around, and knows what it has seen."""
 
     input_encoding = target_encoding = RGB
-    size, noise, shapes = None, False, ()
+    shapes = ()
 
-    def __call__(self, images, seed=None):
+    def run(self, images, seed=None):
         self.shapes += (images.shape,)
         return -images
 
@@ -81,7 +83,7 @@ def test_scaled_it_sees_the_size_that_is_given_and_its_picture_is_scaled_back(ru
     model = Negative()
     large = np.zeros((100, 140, 3), np.uint8) + np.array([200, 40, 90], np.uint8)
     large[:, 70:] = 10
-    found = translate.translate_image(model, large, size=(50, 70))
+    found = model.translate(large, size=(50, 70))
     assert model.shapes == ((1, 50, 70, 3),)
     assert found.shape == large.shape
     assert found.dtype == np.uint8
@@ -91,9 +93,9 @@ def test_scaled_it_sees_the_size_that_is_given_and_its_picture_is_scaled_back(ru
     Image.fromarray(large).save(tmp_path / "large.png")
     out = tmp_path / "out"
     assert verb(f"--model={run.folder}", f"--input={tmp_path / 'large.png'}", f"--output={out}", "--size=50x70") == 0
-    expected = translate.translate_image(open_model(run.folder), large, size=(50, 70))
+    expected = open_model(run.folder).translate(large, size=(50, 70))
     np.testing.assert_array_equal(np.asarray(Image.open(out / "large.png")), expected)
-    assert np.abs(expected.astype(int) - translate.translate_image(open_model(run.folder), large)).mean() > 1
+    assert np.abs(expected.astype(int) - open_model(run.folder).translate(large)).mean() > 1
 
 
 def test_labels_are_scaled_by_the_nearest_pixel(tmp_path):
@@ -102,7 +104,7 @@ def test_labels_are_scaled_by_the_nearest_pixel(tmp_path):
     model = open_model(make_run(tmp_path / "run", labels, labels).folder)
     classes = np.kron(np.arange(6).reshape(2, 3) % 3, np.ones((32, 32), int))
     data = np.array(palette, np.uint8)[classes]
-    found = translate.translate_image(model, data, size=(32, 32))
+    found = model.translate(data, size=(32, 32))
     assert found.shape == (64, 96, 3)
     assert {tuple(colour) for colour in np.unique(found.reshape(-1, 3), axis=0).tolist()} <= set(palette)
 
@@ -121,7 +123,7 @@ def test_a_name_that_is_no_text_is_a_name(run, pictures, tmp_path):
     (pictures / "a.jpg").rename(pictures / os.fsdecode(b"\xff.jpg"))
     broken = pictures / os.fsdecode(b"broken\xfe.png")
     broken.write_bytes(b"\xb2\xff")
-    (line,) = translate.translate(translate.TranslateConfig(run.folder, pictures, tmp_path / "out"))
+    (line,) = translate_folder(run.folder, pictures, tmp_path / "out")
     assert line.startswith(f"{broken}: ")
     assert (tmp_path / "out" / os.fsdecode(b"\xff.png")).is_file()
     assert len(files(tmp_path / "out")) == 3
@@ -288,6 +290,153 @@ def test_inputs_that_make_no_sense_are_refused(run, pictures, tmp_path, capsys, 
     assert message in capsys.readouterr().err
 
 
-def test_flags_are_checked():
-    with pytest.raises(ConfigError, match="at least"):
-        translate.TranslateConfig(Path("m"), Path("i"), Path("o"), samples=0)
+@pytest.mark.parametrize("flag", ["--noise-seed=3000000000", "--noise-seed=-1", "--samples=0", "--tile=-1"])
+def test_numbers_out_of_range_are_refused(run, pictures, tmp_path, capsys, flag):
+    name = flag.split("=", maxsplit=1)[0]
+    assert verb(f"--model={run.folder}", f"--input={pictures}", f"--output={tmp_path / 'o'}", flag) == 2
+    assert name in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_an_input_is_never_written_over(run, tmp_path, write_picture, capsys, overwrite):
+    picture = write_picture(tmp_path / "in" / "a.png", 32, 32)
+    before = picture.read_bytes()
+    assert verb(f"--model={run.folder}", f"--input={picture}", f"--output={tmp_path / 'in'}", *overwrite) == 2
+    assert str(picture) in capsys.readouterr().err
+    assert picture.read_bytes() == before
+    deeper = write_picture(tmp_path / "x" / "in" / "in" / "b.png", 32, 32)
+    write_picture(tmp_path / "x" / "in" / "b.png", 32, 32)
+    source = tmp_path / "x" / "in"
+    assert verb(f"--model={run.folder}", f"--input={source}", f"--output={source / '..' / 'in'}", *overwrite) == 2
+    before = deeper.read_bytes()
+    assert verb(f"--model={run.folder}", f"--input={source}", f"--output={tmp_path / 'x'}", *overwrite) == 2
+    assert deeper.read_bytes() == before
+
+
+def test_no_two_results_share_a_name(run, tmp_path, write_picture):
+    names = ("b.png", "b.jpg", "b.png.bmp", "C.png", "c.gif", "d.png")
+    for number, name in enumerate(names):
+        write_picture(tmp_path / "in" / name, 32 + number, 32)
+    assert translate_folder(run.folder, tmp_path / "in", tmp_path / "out") == []
+    made = ["C.png.png", "b.jpg.png", "b.png.bmp.png", "b.png.png", "c.gif.png", "d.png"]
+    assert files(tmp_path / "out") == made
+    for number, name in enumerate(names):
+        with Image.open(tmp_path / "out" / ("d.png" if name == "d.png" else f"{name}.png")) as image:
+            assert image.size == (32 + number, 32)
+
+
+def test_arrays_are_kept_and_overwritten_as_images_are(tmp_path, rng):
+    many = Encoding(channels=5)
+    run = make_run(tmp_path / "run", many, many)
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.npy", rng.integers(0, 256, (32, 32, 5), dtype=np.uint8))
+    out = tmp_path / "out"
+    assert translate_folder(run.folder, tmp_path / "a.npy", out) == []
+    np.save(tmp_path / "a.npy", np.load(tmp_path / "b.npy"))
+    before = (out / "a.tif").read_bytes()
+    assert translate_folder(run.folder, tmp_path / "a.npy", out) == []
+    assert (out / "a.tif").read_bytes() == before
+    assert translate_folder(run.folder, tmp_path / "a.npy", out, overwrite=True) == []
+    assert (out / "a.tif").read_bytes() != before
+
+
+@pytest.mark.parametrize("noise_seed", [None, 7])
+def test_a_batch_gives_the_same_images(run, tmp_path, rng, noise_seed):
+    sizes = [(32, 32), (32, 32), (40, 50), (40, 50), (40, 50), (32, 32)]
+    (tmp_path / "in").mkdir()
+    for number, size in enumerate(sizes):
+        Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(tmp_path / "in" / f"{number}.png")
+    (tmp_path / "in" / "3b.png").write_text("broken")
+    made = []
+    for batch_size in (1, 2, 4):
+        out = tmp_path / str(batch_size)
+        options = {"batch_size": batch_size, "noise_seed": noise_seed}
+        assert len(translate_folder(run.folder, tmp_path / "in", out, **options)) == 1
+        assert len(files(out)) == 6
+        made.append([np.asarray(Image.open(out / name), int) for name in files(out)])
+    for other in made[1:]:
+        for one, another in zip(made[0], other, strict=True):
+            assert np.abs(one - another).max() <= 1  # a half may round either way
+            assert (one != another).mean() < 0.001
+
+
+class TestArrays:
+    """`model.translate` and `model(...)`: what arrays mean."""
+
+    def test_bytes_are_from_0_to_255_and_floats_what_the_network_sees(self, run, rng):
+        model = open_model(run.folder)
+        image = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        values = image.astype(np.float32) / 127.5 - 1
+        np.testing.assert_array_equal(model(image), model(values))
+        assert model(image).shape == (20, 30, 3)
+        assert model(image).dtype == np.float32
+        made = model.translate(image)
+        assert made.dtype == np.uint8
+        np.testing.assert_allclose(made, np.clip((model(image) + 1) * 127.5, 0, 255), atol=0.51)
+        np.testing.assert_array_equal(made, model.translate(values))
+
+    def test_a_batch_is_its_images(self, run, rng):
+        model = open_model(run.folder)
+        batch = rng.integers(0, 256, (3, 20, 30, 3), dtype=np.uint8)
+        alone = np.stack([model.translate(image) for image in batch])
+        np.testing.assert_allclose(model.translate(batch).astype(int), alone, atol=1)
+        scaled = model.translate(batch, size=(32, 32))
+        assert scaled.shape == batch.shape
+        np.testing.assert_array_equal(scaled[1], model.translate(batch[1], size=(32, 32)))
+
+    def test_noise_of_an_image_does_not_depend_on_its_batch(self, run, rng):
+        model = open_model(run.folder, noise=True)
+        batch = rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+        np.testing.assert_array_equal(model.translate(batch, seed=(3, 1))[1], model.translate(batch[1], seed=(3, 1)))
+        assert np.abs(model.translate(batch, seed=3).astype(int) - model.translate(batch, seed=4)).max() > 1
+
+    @pytest.mark.parametrize(
+        ("image", "named"),
+        [
+            (np.full((8, 8, 3), 255.0), "255"),
+            (np.full((8, 8, 3), np.nan), "nan"),
+            (np.zeros((8, 8, 4), np.uint8), "4 channels, this model takes 3"),
+            (np.zeros((8, 8, 1), np.uint8), "1 channels, this model takes 3"),
+            (np.zeros((8, 8), np.uint8), r"\(8, 8\)"),
+            (np.zeros((0, 8, 8, 3), np.uint8), r"\(0, 8, 8, 3\)"),
+            (np.zeros((8, 8, 3), np.uint16), "uint16"),
+        ],
+    )
+    def test_what_is_no_image_is_refused(self, run, image, named):
+        model = open_model(run.folder)
+        for call in (model, model.translate):
+            with pytest.raises(ValueError, match=named):
+                call(image)
+
+    @pytest.mark.parametrize("seed", [-1, 2**31, (0, -1)])
+    def test_seeds_out_of_range(self, run, seed):
+        with pytest.raises(ValueError, match="2147483647"):
+            open_model(run.folder, noise=True).translate(np.zeros((8, 8, 3), np.uint8), seed=seed)
+
+
+def test_a_network_without_norm_tiles_exactly(rng, caplog):
+    generator = trained_generator("none", size=8)
+    model = KerasModel(generator)
+    image = rng.uniform(-1, 1, (130, 90, 3)).astype(np.float32)
+    whole = model(image)
+    assert whole.std() > 0.05
+    tiled = model._values(image[np.newaxis], None, 64)[0]
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+    assert caplog.text == ""
+
+
+def test_tiles_of_a_network_with_instance_norm_are_noted_once(rng, caplog):
+    model = KerasModel(trained_generator("instance", size=8))
+    image = rng.integers(0, 256, (130, 90, 3), dtype=np.uint8)
+    for _ in range(2):
+        assert model.translate(image, tile=64).shape == (130, 90, 3)
+    assert caplog.text.count("64x64") == 1
+
+
+def test_a_keras_file_alone_says_which_file_is_missing(run, caplog):
+    open_model(run.generator)
+    assert caplog.text == ""
+    run.data.unlink()
+    assert open_model(run.generator).target_encoding == RGB
+    assert str(run.data) in caplog.text

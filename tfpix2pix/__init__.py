@@ -6,9 +6,11 @@ The names below are loaded when they are first used, so importing the package is
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from pathlib import Path
 from typing import Any
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _HOMES = {
     "CheckpointError": "errors",
@@ -21,6 +23,7 @@ _HOMES = {
     "RunDirectory": "training.run_directory",
     "TrainConfig": "config",
     "evaluate": "evaluation",
+    "export": "exporting",
     "Trainer": "training.trainer",
     "fit": "training.fit",
     "load": "inference.backends:open_model",
@@ -28,6 +31,21 @@ _HOMES = {
 }
 _MODULES = ("datasets", "losses", "models")
 __all__ = ["__version__", *_HOMES, *_MODULES]  # noqa: PLE0604
+
+
+def _check_pipelines() -> None:
+    """Tells of a folder or file `pipelines` of the user's that Python finds before ours."""
+    found = importlib.util.find_spec("pipelines")
+    ours = Path(__file__).resolve().parent.parent / "pipelines" / "__init__.py"
+    if found is None or found.origin is None or Path(found.origin).resolve() != ours:
+        place = found and (found.origin or ", ".join(found.submodule_search_locations or ()))
+        where = f"is hidden by {place}" if place else "is missing"
+        raise ImportError(
+            f"The package `pipelines`, which comes with tfpix2pix, {where}. Rename that, or start from another folder."
+        )
+
+
+_check_pipelines()
 
 
 def __getattr__(name: str) -> Any:

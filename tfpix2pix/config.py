@@ -12,11 +12,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from pipelines.console import format_size, parse_size, parse_value_range
+from pipelines.console import format_size, parse_value_range
+from tfpix2pix.choices import Checked, Size
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.registry import DISCRIMINATORS, GENERATORS, LOSSES, VALIDATION_METRICS
 
@@ -24,43 +25,12 @@ DEFAULT_DATASET = "synthetic"
 CUSTOM = "custom"  # a network, or a data set, that a program brought along
 
 
-Size = Annotated[
-    tuple[int, int],
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="N|HxW",
-        instance_from_str=lambda words: parse_size(words[0]),
-        is_instance=lambda value: isinstance(value, tuple) and len(value) == 2,
-        str_from_instance=lambda size: [format_size(size)],
-    ),
-]
-
-
-class _Checked:
-    """Gives a dataclass of choices its checks: one of the listed words, and numbers in their range."""
-
-    _ranges: Mapping[str, tuple[float, float]] = {}
-
-    def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for name, hint in hints.items():
-            words = get_args(hint)
-            value = getattr(self, name, None)
-            if words and get_origin(hint) is Literal and value not in words:
-                raise ConfigError(f"`{name}` must be one of {', '.join(map(str, words))}, not {value!r}.")
-        for name, (low, high) in self._ranges.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                upper = "" if high == float("inf") else f" to {high:g}"
-                raise ConfigError(f"`{name}` must be a number from {low:g}{upper or ' up'}, not {value!r}.")
-
-
 _UP = float("inf")
 _BELOW_ONE = 1.0 - 1e-9
 
 
 @dataclass(frozen=True)
-class DataConfig(_Checked):
+class DataConfig(Checked):
     """What is learned from."""
 
     dataset: str = DEFAULT_DATASET
@@ -111,7 +81,7 @@ class DataConfig(_Checked):
 
 
 @dataclass(frozen=True)
-class ModelConfig(_Checked):
+class ModelConfig(Checked):
     """The two networks."""
 
     generator: Annotated[str, tyro.conf.arg(metavar="|".join(GENERATORS))] = "unet"
@@ -143,7 +113,7 @@ _OWN = {"gan": "adversarial", "l1": "l1_weight"}
 
 
 @dataclass(frozen=True)
-class ObjectiveConfig(_Checked):
+class ObjectiveConfig(Checked):
     """What is minimised, and how fast."""
 
     adversarial: Literal["cgan", "gan", "none"] = "cgan"
@@ -193,7 +163,7 @@ class ObjectiveConfig(_Checked):
 
 
 @dataclass(frozen=True)
-class RunConfig(_Checked):
+class RunConfig(Checked):
     """How long, where, and on what."""
 
     recipe: Literal["paper", "modern"] = "paper"
@@ -312,33 +282,6 @@ GROUPS: dict[str, Any] = {
 _PATHS = ("data_dir", "exclude", "workdir", "init_from")
 _RENAMED = {"leave_out": "exclude", "mirror": "flip", "hole": "mask"}  # since version 0.1
 _DROPPED = ("recompute",)  # changed no result
-
-
-_SCHEDULED = (
-    ", but `lr_decay` linear and `adversarial_from` make the length a part of the schedule: to train longer, start a "
-    "new run from this one's weights with `init_from`"
-)
-
-
-def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
-    """Returns one line for each choice that makes `new` another run than `old`.
-
-    Where the data and the results lie, how long the run is (at a constant learning rate) and how often it is looked
-    at may change when a run resumes. Whether the data are the same, their fingerprint tells.
-    """
-    may_change = {"dataset", "data_dir", "exclude", "value_range", "check_data", "cache_gib"}
-    may_change |= {"recipe", "workdir", "strategy", "sample_every", "checkpoint_minutes", "best_metric", "patience"}
-    if new.objective.lr_decay == "none" and not new.objective.adversarial_from:
-        may_change |= {"steps", "epochs"}
-    lines = []
-    for group, before in dataclasses.asdict(old).items():
-        after = dataclasses.asdict(getattr(new, group))
-        lines += [
-            f"`{name}`: {before[name]} there, {after[name]} now{_SCHEDULED if name in ('steps', 'epochs') else ''}"
-            for name in before
-            if name not in may_change and before[name] != after[name]
-        ]
-    return lines
 
 
 def _read_group(group: Any, values: Mapping[str, Any]) -> Any:

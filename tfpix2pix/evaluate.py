@@ -21,7 +21,7 @@ from pipelines import DatasetError, console
 from pipelines.catalog import check_name
 from pipelines.console import quieten_tensorflow
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.evaluation import Evaluation, evaluate, evaluate_images, files, run
+from tfpix2pix.evaluation import Evaluation, evaluate, evaluate_images, files, report, run
 from tfpix2pix.flags import Size
 
 _IMAGES = ("outputs", "targets", "inputs")
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         evaluation = config.run()
         command = shlex.join(["python", "-m", "tfpix2pix.evaluate", *arguments])
         evaluation = dataclasses.replace(evaluation, about={**evaluation.about, "command": command})
-        evaluation.write(config.output, overwrite=config.overwrite)
+        files.write(evaluation, config.output, overwrite=config.overwrite)
     except KeyboardInterrupt:
         print("stopped; the same command with --overwrite starts again", file=sys.stderr)
         return 130
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"\n{evaluation.table()}\n")
     for note in evaluation.notes:
         print(f"- {note}")
-    print(f"\nPage: {config.output / files.PAGE}  Table: {config.output / files.EVALUATION}")
+    print(f"\nPage: {config.output / files.PAGE}  Table: {config.output / report.FILE}")
     return 0
 
 

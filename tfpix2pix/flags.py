@@ -6,7 +6,8 @@ import dataclasses
 import re
 
 from pipelines import console
-from tfpix2pix.config import GROUPS, Size
+from tfpix2pix.choices import Size
+from tfpix2pix.config import GROUPS
 
 __all__ = ["Size", "error"]
 

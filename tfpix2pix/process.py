@@ -14,7 +14,7 @@ def prepare_tensorflow() -> None:
 
     oneDNN's kernels are TensorFlow's default on newer Intel processors only; with them a step is faster on others too.
     On two cores every operation gets one: a step always has two to work on, such as the discriminator on the real
-    picture beside the generator, and two of them at once are faster than two in turn that are each split in halves.
+    image beside the generator, and two of them at once are faster than two in turn that are each split in halves.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if usable_cores() == 2:

@@ -14,9 +14,10 @@ from tfpix2pix.config import DEFAULT_DATASET, GROUPS, TrainConfig
 from tfpix2pix.errors import ConfigError
 
 # Where a data set's recipe in the paper (appendix 6.2) differs from the defaults; direction and size are the catalog's.
-# `synthetic` and `openmoji` are ours: as much as two CPU cores can learn in a few minutes, and in 20.
+# `synthetic`, `openmoji` and `fluent` are ours: as much as two CPU cores can learn in a few minutes, and in 20.
 _Recipe = dict[str, dict[str, Any]]
 _EDGES: _Recipe = {"data": {"batch_size": 4}, "run": {"epochs": 15}}
+_FLUENT: _Recipe = {"model": {"base_filters": 16}, "run": {"epochs": 8}}
 RECIPES: dict[str, _Recipe] = {
     "facades": {},
     "cityscapes": {},
@@ -25,6 +26,8 @@ RECIPES: dict[str, _Recipe] = {
     "edges2handbags": _EDGES,
     "night2day": {"data": {"batch_size": 4}, "run": {"epochs": 17}},
     "openmoji": {"model": {"base_filters": 32}, "run": {"epochs": 8}},
+    "fluent": _FLUENT,
+    "fluent_lines": _FLUENT,
     "synthetic": {"model": {"base_filters": 32}, "run": {"epochs": 5}},
 }
 # Networks, terms and schedules that give sharper images than the paper's in the same time, whatever the data set.

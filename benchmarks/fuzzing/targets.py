@@ -24,10 +24,11 @@ from pipelines import DatasetError, cityscapes, contents, images, sources
 from pipelines.catalog import DATASETS
 from pipelines.datasets import folder, photos
 from pipelines.spec import MAX_PIXELS, RGB, Encoding, Fault, Preprocessing, faults_of
-from tfpix2pix import translate
 from tfpix2pix.config import TrainConfig
 from tfpix2pix.errors import CheckpointError, ConfigError
+from tfpix2pix.files import plan_outputs
 from tfpix2pix.inference import backends
+from tfpix2pix.inference.folder import translate_folder
 from tfpix2pix.models import unet_generator
 from tfpix2pix.training import checkpoint
 from tfpix2pix.training.run_directory import RunDirectory
@@ -73,7 +74,6 @@ class Loaders:
         variables = self._variables(2.0)
         self._checkpoint = checkpoint.save(kept, variables, 7).read_bytes()
         self._model = backends.open_model(run.folder)
-        self._run = run.folder
 
     def warm_up(self) -> None:
         """Traces what is traced once."""
@@ -157,13 +157,8 @@ class Loaders:
         with contextlib.suppress(OSError):
             (self.source / "loop").symlink_to(self.source, target_is_directory=True)
             (self.source / "gone.png").symlink_to(self.source / "nowhere.png")
-        config = translate.TranslateConfig(self._run, self.source, self.output / "made", tile=512)
-        wanted = translate.targets(config)
-        opened, backends.open_model = backends.open_model, lambda *_, **__: self._model
-        try:
-            failures = translate.translate(config)
-        finally:
-            backends.open_model = opened
+        wanted = plan_outputs(self.source, self.output / "made")
+        failures = translate_folder(self._model, self.source, self.output / "made", tile=512)
         for file, target in wanted:
             named = [line for line in failures if line.startswith(f"{file}: ")]
             require(len(named) == (not target.exists()), f"{file}: {len(named)} failures, made: {target.exists()}")

@@ -138,7 +138,7 @@ def _evaluation(ablation: Ablation, choices: TrainConfig) -> Evaluation:
     keras.utils.clear_session()  # else the networks of all runs before stay in memory
     gc.collect()
     found = evaluation.evaluate(run.folder, **wanted)
-    found.write(folder, overwrite=True)
+    evaluation.write(found, folder, overwrite=True)
     write_atomically(note, lambda path: path.write_text(settings, encoding="utf-8"))
     return dataclasses.replace(found, samples=None)  # images of all runs would fill the memory
 

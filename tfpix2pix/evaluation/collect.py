@@ -70,7 +70,8 @@ def trained_config(model: Path) -> TrainConfig | None:
         return RunDirectory(model).read_config()
     file = (saved or model).parent / "config.json"
     try:
-        return TrainConfig.from_json(json.dumps(json.loads(file.read_text(encoding="utf-8"))["trained"]))
+        trained = json.loads(file.read_text(encoding="utf-8"))["trained"]
+        return None if trained is None else TrainConfig.from_json(json.dumps(trained))  # not every model has a run
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

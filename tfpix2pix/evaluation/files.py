@@ -10,12 +10,12 @@ from PIL import Image
 
 from pipelines.cache import write_atomically
 from tfpix2pix.errors import ConfigError
+from tfpix2pix.evaluation.report import FILE, Evaluation
 
 if TYPE_CHECKING:
     from tfpix2pix.evaluation.page import Plot
-    from tfpix2pix.evaluation.report import Evaluation
 
-EVALUATION, PAGE, WORST = "evaluation.json", "index.html", "worst.png"
+PAGE, WORST = "index.html", "worst.png"
 COLOURS, CONFUSION, FAILURES = "colours.png", "confusion.png", "failures.png"
 SIDES = ("input", "output", "target")
 _PLAIN = (PAGE, WORST, COLOURS, CONFUSION, FAILURES)
@@ -35,7 +35,7 @@ def check(folder: Path, *, overwrite: bool) -> None:
         raise ConfigError(f"{folder} is a file, not a folder.")
     if overwrite:
         return
-    if (folder / EVALUATION).exists():
+    if (folder / FILE).exists():
         raise ConfigError(f"{folder} holds an evaluation. Allow to overwrite it, or give another folder.")
     if taken := [name for name in (*_PLAIN, *SIDES) if (folder / name).exists()]:
         raise ConfigError(
@@ -63,8 +63,10 @@ def plots(evaluation: Evaluation) -> dict[str, Plot]:
     return found
 
 
-def write(evaluation: Evaluation, folder: Path, *, overwrite: bool = False) -> None:
-    """Writes everything, `evaluation.json` last: where it is, the rest is. An earlier evaluation is removed first.
+def write(evaluation: Evaluation, folder: Path | str, *, overwrite: bool = False) -> None:
+    """Writes JSON, images, plots and page of an evaluation, and removes an earlier one first.
+
+    `evaluation.json` comes last: where it is, the rest is.
 
     Args:
         evaluation: with its samples.
@@ -82,6 +84,7 @@ def write(evaluation: Evaluation, folder: Path, *, overwrite: bool = False) -> N
     samples = evaluation.samples
     if samples is None:
         raise ValueError("An evaluation that was read from a file has no images to write.")
+    folder = Path(folder)
     check(folder, overwrite=overwrite)
     drawn = plots(evaluation)
     _remove_earlier(folder)
@@ -97,7 +100,7 @@ def write(evaluation: Evaluation, folder: Path, *, overwrite: bool = False) -> N
     if samples.inputs is not None and "l1" in evaluation.values:
         failures.worst_sheet(evaluation, samples.inputs, samples.outputs, samples.targets, folder / WORST)
     write_page(evaluation, list(drawn.values()), folder / PAGE)
-    _write_bytes(folder / EVALUATION, evaluation.to_json().encode())
+    _write_bytes(folder / FILE, evaluation.to_json().encode())
 
 
 def _write_bytes(file: Path, data: bytes) -> None:
@@ -107,11 +110,11 @@ def _write_bytes(file: Path, data: bytes) -> None:
 def _remove_earlier(folder: Path) -> None:
     """Removes what an earlier evaluation wrote, and nothing else."""
     try:
-        content = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
+        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         names = [str(image["name"]) for image in content["per_image"]]
     except (OSError, ValueError, TypeError, KeyError):
         names = []
-    (folder / EVALUATION).unlink(missing_ok=True)
+    (folder / FILE).unlink(missing_ok=True)
     for file in (*_PLAIN, *(f"{side}/{name}.png" for side in SIDES for name in names)):
         if (folder / file).resolve().is_relative_to(folder.resolve()):  # whatever stands in a file for names
             (folder / file).unlink(missing_ok=True)

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from tfpix2pix.evaluation import files
 from tfpix2pix.metrics.images import Values
 from tfpix2pix.metrics.metric import MetricInfo, MetricRow, Samples
 from tfpix2pix.training.figures import aligned
 
+FILE = "evaluation.json"
 _ARROWS = {"lower": "↓", "higher": "↑", "zero": "→0"}
 
 
@@ -71,20 +71,6 @@ class Evaluation:
             lines.append([*cells, *([real] if with_real else [])])
         return aligned(lines)
 
-    def write(self, folder: Path | str, *, overwrite: bool = False) -> None:
-        """Writes `evaluation.json`, `index.html`, the plots and the images to a folder.
-
-        Args:
-            folder: where to; made if it isn't there.
-            overwrite: whether an evaluation that is there, and files of the same names, may be replaced.
-
-        Raises:
-            ConfigError: if something else would be overwritten.
-            OSError: if something can't be written.
-            ValueError: if the images aren't known, since the evaluation was read from a file.
-        """
-        files.write(self, Path(folder), overwrite=overwrite)
-
     def to_json(self) -> str:
         """Returns the evaluation as indented JSON; infinity is written as the word `"Infinity"`."""
         images = [
@@ -112,7 +98,7 @@ class Evaluation:
             OSError: if there is none.
             ValueError: if it isn't one.
         """
-        file = Path(path) / files.EVALUATION if Path(path).is_dir() else Path(path)
+        file = Path(path) / FILE if Path(path).is_dir() else Path(path)
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             rows = tuple(

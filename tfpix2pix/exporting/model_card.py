@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
+import csv
+import dataclasses
 import platform
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from pipelines.catalog import licence
 from pipelines.console import format_size
 from pipelines.inspection.page import printable
 from pipelines.spec import Encoding
-from tfpix2pix import __version__
-from tfpix2pix.config import TrainConfig
-from tfpix2pix.exporting import tflite
-from tfpix2pix.training.history import read_history
-from tfpix2pix.training.run_directory import RunDirectory
+from tfpix2pix import __version__, pages
+from tfpix2pix.exporting.comparison import Measured, table
+from tfpix2pix.exporting.job import Job, Subject
 
 _KINDS = {
     "image": "image",
@@ -25,141 +22,115 @@ _KINDS = {
     "chroma": "colours (a and b of CIE Lab)",
 }
 
+# Where files lie and how often a run looks at itself have no part in what it learned.
+_NOT_SHOWN = ("data_dir", "exclude", "check_data", "cache_gib", "workdir", "sample_every", "checkpoint_minutes")
 
-@dataclass
-class Facts:
-    """What a card tells.
 
-    Attributes:
-        name: of the export.
-        version: its folder.
-        run: the run it comes from.
-        trained: the run's choices.
-        encodings: of input and output.
-        parameters: of the generator.
-        size: height and width of the TFLite files, pixels.
-        saved_model: what was measured of the SavedModel; empty if none was written.
-        lite: what was measured of the TFLite files.
+def description(subject: Subject, size: tuple[int, int]) -> str:
+    """Returns one sentence on what a generator does."""
+    source, target = (_KINDS[encoding.kind] for encoding in subject.encodings)
+    text = f"Translates {_a(source)} to {_a(target)}"
+    if subject.trained is None:
+        return f"{text} at {format_size(size)} px."
+    data = subject.trained.data
+    task = "" if data.task == "pairs" else f" ({data.task})"
+    name = printable(Path(data.dataset).name)
+    return f"{text}, trained on {name}{task} {data.direction} with pix2pix at {format_size(data.image_size)} px."
+
+
+def write(job: Job, measured: Sequence[Measured]) -> str:
+    """Returns the card of an export as Markdown.
+
+    Args:
+        job: what is exported.
+        measured: what was measured of each of its forms.
     """
-
-    name: str
-    version: Path
-    run: RunDirectory
-    trained: TrainConfig
-    encodings: tuple[Encoding, Encoding]
-    parameters: int
-    size: tuple[int, int]
-    saved_model: dict[str, float] = field(default_factory=dict)
-    lite: list[tflite.Result] = field(default_factory=list)
-
-    @property
-    def licence(self) -> str:
-        """What the data's licence asks for."""
-        return licence(self.trained.data.dataset)
-
-    def what(self) -> str:
-        """Returns one sentence on what the generator does."""
-        data = self.trained.data
-        source, target = (_KINDS[encoding.kind] for encoding in self.encodings)
-        task = "" if data.task == "pairs" else f" ({data.task})"
-        name = printable(Path(data.dataset).name)
-        return (
-            f"Translates {_a(source)} to {_a(target)}, trained on {name}{task} {data.direction} with pix2pix "
-            f"at {format_size(data.image_size)} px."
+    subject = job.subject
+    source, target = subject.encodings
+    multiple = job.translator.multiple
+    if multiple is None:
+        sizes = f"This network takes images of {format_size(job.size)} px; smaller ones are padded by reflection."
+    elif job.dynamic:
+        sizes = (
+            "Images of any size are padded by reflection inside the SavedModel; the TFLite files can be resized to "
+            f"multiples of {multiple} px."
         )
+    else:
+        sizes = (
+            "Images of any size are padded by reflection inside the SavedModel, to multiples of "
+            f"{multiple} px; the TFLite files take {format_size(job.size)} px."
+        )
+    return pages.fill(
+        pages.resource("tfpix2pix.exporting.templates", "MODEL_CARD.md"),
+        name=printable(job.name),
+        description=description(subject, job.size),
+        version=__version__,
+        input=_row(source),
+        target=_row(target),
+        sizes=sizes,
+        recipe=_list(_recipe(subject)),
+        scores=_list(_scores(subject)),
+        files=table(measured),
+        compared=", ".join(sorted({format_size(size) for row in measured for size in row.sizes})),
+        machine=f"{platform.machine()}, {platform.system()}",
+        licence=subject.licence,
+    )
 
-    def summary(self) -> str:
-        """Returns the table of what was written, for the terminal and the card."""
-        lines = []
-        if self.saved_model:
-            lines.append(
-                f"SavedModel {self.version.name}/: {self.saved_model['bytes'] / 1e6:.1f} MB, max |difference| to Keras "
-                f"{self.saved_model['max_difference']:.1g}, {self.saved_model['milliseconds']:.0f} ms an image\n"
-            )
-        if self.lite:
-            lines.append(tflite.table(self.lite))
-        return "\n".join(lines)
 
-    def card(self) -> str:
-        """Returns the card as Markdown."""
-        data, model, goal = self.trained.data, self.trained.model, self.trained.objective
-        source, target = self.encodings
-        validation = read_history(self.run.validation) if self.run.validation.exists() else []
-        scores = [f"validation L1 (mean |target - output| on [-1, 1]): {_last(validation)}"]
-        if (file := self.run.folder / "evaluation.json").exists():
-            scores.append(f"all scores: `{file.name}` of the run")
-        recipe = [
-            f"data: `{printable(Path(data.dataset).name)}`, task {data.task}, direction {data.direction}, "
-            f"{format_size(data.image_size)} px, jitter {data.jitter}, flip {data.flip}, resize {data.resize}",
-            f"generator: {model.generator}, {model.base_filters} base filters, norm {model.norm}, dropout "
-            f"{model.dropout}, {self.parameters:,} parameters",
-            f"objective: {goal.adversarial} ({goal.gan_loss}, patch {model.patch_size}), L1 weight {goal.l1_weight:g}, "
-            f"learning rate {goal.learning_rate:g}, EMA {goal.ema:g}",
-            f"batch size {data.batch_size}, {_steps(validation)} steps, seed {self.trained.run.seed}",
+def _recipe(subject: Subject) -> list[str]:
+    """Returns a line for each group of the run's choices."""
+    lines = [f"generator: {subject.generator.name}, {subject.generator.count_params():,} parameters"]
+    if subject.trained is None:
+        return [*lines, "how it was trained is not known"]
+    for group, choices in dataclasses.asdict(subject.trained).items():
+        shown = [
+            f"{name.replace('_', ' ')} {_choice(name, value)}"
+            for name, value in choices.items()
+            if name not in _NOT_SHOWN and value not in (None, "")
         ]
-        return f"""# {printable(self.name)}
+        lines.append(f"{group}: {', '.join(shown)}")
+    return lines
 
-{self.what()} Made by tfpix2pix {__version__}.
 
-## In and out
+def _choice(name: str, value: object) -> str:
+    if isinstance(value, tuple) and len(value) == 2:
+        return format_size(value)
+    if name == "dataset":
+        return f"`{printable(Path(str(value)).name)}`"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
-| | holds | channels | dtype | values that become -1 and 1 |
-|---|---|---|---|---|
-| input | {_KINDS[source.kind]} | {source.channels} | {source.dtype} | {_range(source)} |
-| output | {_KINDS[target.kind]} | {target.channels} | {target.dtype} | {_range(target)} |
 
-The network's values are in [-1, 1]. Images of any size are padded by reflection inside the SavedModel; the TFLite
-files take {format_size(self.size)} px unless they are resizable. It is deterministic: dropout is off.
+def _scores(subject: Subject) -> list[str]:
+    """Returns the validation losses of the generator that is exported, which needn't be the last one."""
+    if subject.run is None or not (rows := _read_csv(subject.run.validation)):
+        return ["not measured"]
+    names = [name for name in rows[0] if name != "step"]
+    row = min(rows, key=lambda row: row[names[0]]) if subject.best else rows[-1]
+    which = "the best generator of the run" if subject.best else "the run's last generator"
+    lines = [f"{which}, after {int(row['step']):,} steps"]
+    lines += [f"validation {name.removeprefix('val_')}: {row[name]:.4f}, on [-1, 1] where it is L1" for name in names]
+    if (file := subject.run.folder / "evaluation.json").exists():
+        lines.append(f"all scores: `{file.name}` of the run")
+    return lines
 
-The SavedModel's signature `image_bytes`, which only models of 8- or 16-bit images with 1 or 3 channels have, decodes
-JPEG, PNG, WebP, GIF and BMP as TensorFlow does: the orientation that a camera noted (EXIF) is ignored, transparent
-pixels of GIF become black, and animated WebP, BMP with a palette and TIFF are refused.
 
-## Recipe
+def _read_csv(file: Path) -> list[dict[str, float]]:
+    """Reads numbers by their columns' names; a last row that a kill cut off is dropped."""
+    if not file.exists():
+        return []
+    text = file.read_text(encoding="utf-8")
+    complete = text[: text.rfind("\n") + 1].splitlines()
+    return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(complete)]
 
-{_list(recipe)}
 
-## Scores
-
-{_list(scores)}
-
-## Files
-
-{self.summary()}
-Times are medians on {platform.machine()}, {platform.system()}, measured while this was exported; other work on that
-machine makes them longer.
-
-## Licence of the data
-
-{self.licence}
-
-## Limits
-
-It has seen nothing but its data set; an image of another kind, scale or style gives something that only looks like an
-answer. Sparse inputs (large flat regions) and unusual ones are where the paper found failures too. It invents detail,
-so its output is no evidence of anything.
-"""
+def _row(encoding: Encoding) -> str:
+    values = f"{encoding.low:g} and {encoding.high:g}; others are clipped" if encoding.kind == "image" else "-"
+    return f"{_KINDS[encoding.kind]} | {encoding.channels} | {encoding.dtype} | {values}"
 
 
 def _a(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def _range(encoding: Encoding) -> str:
-    return f"{encoding.low:g} and {encoding.high:g}; others are clipped" if encoding.kind == "image" else "-"
-
-
-def _list(lines: list[str]) -> str:
+def _list(lines: Sequence[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _last(validation: list[tuple[int, list[float]]]) -> str:
-    if not validation:
-        return "not measured"
-    best = min((value for _, (value, *_) in validation), default=math.nan)
-    step, (value, *_) = validation[-1]
-    return f"{value:.4f} after {step:,} steps (lowest {best:.4f})"
-
-
-def _steps(validation: list[tuple[int, Any]]) -> str:
-    return f"{validation[-1][0]:,}" if validation else "an unknown number of"

@@ -7,16 +7,21 @@ gain: nothing ever writes to them.
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from pipelines.spec import Encoding
-from tfpix2pix.exporting import decoding
+from tfpix2pix.exporting import decoding, serving_files
+from tfpix2pix.exporting.comparison import Output
+from tfpix2pix.exporting.job import Floats, Job
+from tfpix2pix.inference.backends.settings import FILE
 from tfpix2pix.inference.translator import Translator
 
 MAX_PIXELS = 4096 * 4096
@@ -24,10 +29,54 @@ VALUES = "serving_default"
 BYTES = "image_bytes"
 
 
+class SavedModelFormat:
+    """A numbered version in the model's folder, with its warm-up requests where TensorFlow Serving's messages are."""
+
+    needs: tuple[str, ...] = ()
+    calibrated = fixed_size = False
+
+    def check(self, job: Job) -> None:
+        """See `Format`."""
+        serving_files.check(job.output)
+
+    def write(self, job: Job, staging: Path) -> Path:
+        """See `Format`."""
+        folder = staging / str(job.version)
+        extra = {FILE: (json.dumps(job.settings, indent=2, default=str) + "\n").encode()}
+        if serving_files.available():
+            extra[serving_files.WARM_UP] = serving_files.warm_up_records(
+                job.translator, job.name, [_grey(job.subject.encodings[0], job.size)]
+            )
+        save(job.translator, folder, extra=extra)
+        return folder
+
+    def run(self, job: Job, path: Path, samples: Floats) -> Output:
+        """See `Format`."""
+        signature = tf.saved_model.load(str(path)).signatures[VALUES]
+        outputs, seconds = [], []
+        signature(image=tf.constant(samples[:1]))  # the first takes longer
+        for image in samples:
+            started = time.perf_counter()
+            outputs.append(signature(image=tf.constant(image[np.newaxis]))["translated"].numpy())
+            seconds.append(time.perf_counter() - started)
+        return Output(np.concatenate(outputs), {"all cores": 1000 * float(np.median(seconds))})
+
+    def publish(self, path: Path, target: Path) -> list[str]:
+        """See `Format`."""
+        for file in path.rglob("*"):
+            _sync(file)
+        path.rename(target)  # a server that looks meanwhile sees all of it or nothing
+        _sync(target.parent)
+        return []
+
+
+FORMAT = SavedModelFormat()
+
+
 def save(
     translator: Translator, folder: Path, *, max_pixels: int = MAX_PIXELS, extra: Mapping[str, bytes] | None = None
 ) -> None:
-    """Writes a SavedModel whose requests change nothing, all at once.
+    """Writes a SavedModel whose requests change nothing.
 
     Its signatures, each for any number of images B and any height and width (1 pixel is enough):
 
@@ -56,22 +105,13 @@ def save(
     if folder.exists():
         raise FileExistsError(f"{folder} exists, and an export is never written over: give another folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.partial")  # no number, so a server that looks meanwhile ignores it
-    shutil.rmtree(temporary, ignore_errors=True)
     # The Keras model behind the translator stays out: Keras would add its own copies of the graph.
     module = tf.Module(name="translator")
     module.weights = list(translator.weights)
-    try:
-        tf.saved_model.save(module, str(temporary), signatures=signatures(translator, max_pixels))
-        for name, data in (extra or {}).items():
-            (temporary / "assets.extra").mkdir(exist_ok=True)
-            (temporary / "assets.extra" / name).write_bytes(data)
-        for file in temporary.rglob("*"):
-            _sync(file)
-        temporary.rename(folder)
-        _sync(folder.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    tf.saved_model.save(module, str(folder), signatures=signatures(translator, max_pixels))
+    for name, data in (extra or {}).items():
+        (folder / "assets.extra").mkdir(exist_ok=True)
+        (folder / "assets.extra" / name).write_bytes(data)
 
 
 def next_version(folder: Path) -> int:
@@ -96,21 +136,30 @@ def signatures(translator: Translator, max_pixels: int) -> dict[str, Callable[..
     given = translator.input_encoding
 
     def of_values(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        image = _within(image, max_pixels)
+        image = _checked(image, given.depth, max_pixels)
         out_of_range = "values must lie in [-1, 1], and none be NaN"
         with tf.control_dependencies([tf.debugging.assert_less_equal(tf.abs(image), 1.001, out_of_range)]):
             return {"translated": translator.values(tf.identity(image))}
 
     def of_arrays(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"translated": translator.images(_within(image, max_pixels))}
+        return {"translated": translator.images(_checked(image, given.channels, max_pixels))}
 
     def of_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        def of_file(data: tf.Tensor) -> tf.Tensor:
-            image = decoding.decode(data, given, max_pixels)
+        def of_file(numbered: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+            data, number = numbered
+            name = tf.strings.format("image_bytes[{}]", number)
+            image = decoding.decode(data, given, max_pixels, name)
             return tf.io.encode_png(translator.images(image[tf.newaxis])[0])
 
+        hidden = _without_shape(image_bytes)
+        shape = [tf.Assert(tf.equal(tf.rank(hidden), 1), ["image_bytes is a list of files, (B,)"])]
+        with tf.control_dependencies(shape):
+            count = tf.size(hidden)
+        with tf.control_dependencies([tf.Assert(count > 0, ["there is no file in image_bytes"])]):
+            files = tf.ensure_shape(tf.identity(hidden), (None,))
         # One at a time: side by side they would need so many times the memory, for hardly more speed.
-        pngs = tf.map_fn(of_file, image_bytes, parallel_iterations=1, fn_output_signature=tf.string)
+        numbered = files, tf.range(count)
+        pngs = tf.map_fn(of_file, numbered, parallel_iterations=1, fn_output_signature=tf.string)
         return {"png_bytes": pngs}
 
     def function(body: Callable[..., Any], shape: tuple[int | None, ...], dtype: tf.DType, name: str) -> Any:
@@ -126,19 +175,37 @@ def signatures(translator: Translator, max_pixels: int) -> dict[str, Callable[..
     return functions
 
 
-def _within(images: tf.Tensor, max_pixels: int) -> tf.Tensor:
-    """Returns `images` `(B, H, W, C)` once it is known that they have pixels, and not too many together."""
+def _checked(images: tf.Tensor, channels: int, max_pixels: int) -> tf.Tensor:
+    """Returns `images` `(B, H, W, channels)` once it is known that they are, have pixels, and not too many together."""
+    hidden = _without_shape(images)
+    shape = tf.shape(hidden, tf.int64)
     # As floats, since sizes that no memory holds can stand in the shape of a request without an image.
-    count, height, width = tf.unstack(tf.cast(tf.shape(images, tf.int64)[:3], tf.float64))
-    too_many = f"more than {max_pixels / 1e6:g} megapixels in one request are refused"
-    checks = [
-        tf.debugging.assert_positive(tf.minimum(height, width), "an image needs at least one pixel"),
-        tf.debugging.assert_less_equal(
-            tf.maximum(count, 1.0) * height * width, tf.constant(max_pixels, tf.float64), too_many
-        ),
+    count, height, width, given = tf.unstack(tf.cast(tf.concat([shape, [0, 0, 0, 0]], 0)[:4], tf.float64), 4)
+    pixels = count * height * width
+    received = tf.strings.format("; received: {}", shape)
+    # TensorFlow would take other numbers of channels, if they divide, for a grouped convolution, and give an image.
+    problems = [
+        (tf.not_equal(tf.size(shape), 4), f"images are (B, H, W, {channels})"),
+        (tf.not_equal(given, channels), f"the image has other channels than the {channels} that this model takes"),
+        (tf.equal(pixels, 0), "a request needs at least one image of at least one pixel"),
+        (pixels > max_pixels, f"more than {max_pixels / 1e6:g} megapixels in one request are refused"),
     ]
-    with tf.control_dependencies(checks):
-        return tf.identity(images)
+    problem = tf.constant("")
+    for wrong, words in reversed(problems):
+        problem = tf.where(wrong, words, problem)
+    with tf.control_dependencies([tf.Assert(tf.equal(problem, ""), [problem + received])]):
+        return tf.ensure_shape(tf.identity(hidden), (None, None, None, channels))
+
+
+def _without_shape(tensor: tf.Tensor) -> tf.Tensor:
+    """Forgets what a signature promises of a tensor's shape; else checks of it would be dropped as always true."""
+    return tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=tf.TensorShape(None))
+
+
+def _grey(encoding: Encoding, size: tuple[int, int]) -> Any:
+    """Returns a grey image, `(*size, channels)`, as files hold it."""
+    middle = np.array((encoding.low + encoding.high) / 2).astype(encoding.dtype)
+    return np.full((*size, encoding.channels), middle)
 
 
 def _sync(path: Path) -> None:

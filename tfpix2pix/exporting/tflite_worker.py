@@ -1,6 +1,6 @@
 """Runs and quantises TFLite files, in a process of its own: TFLite ends a process where it finds a file unsound.
 
-TensorFlow isn't imported, so these are the interpreter's own numbers. `lite` starts it:
+TensorFlow isn't imported, so these are the interpreter's own numbers. `tflite` starts it:
 
     python -m tfpix2pix.exporting.tflite_worker measure MODEL SAMPLES.npy RESULT.npz
     python -m tfpix2pix.exporting.tflite_worker quantise KIND FLOAT_MODEL REPRESENTATIVE.npy MODEL
@@ -46,18 +46,18 @@ def quantise(kind: str, float_model: str, representative: str, model: str) -> No
     """Makes the convolutions of a float32 file int8, all but the first and the last.
 
     Normalisation stays in float: its sums and quotients don't fit eight bits. The first convolution sees flat areas
-    whose small differences the next normalisation enlarges, and the last one's error goes straight into the picture;
+    whose small differences the next normalisation enlarges, and the last one's error goes straight into the image;
     both have few weights.
 
     Args:
-        kind: `"dynamic"` has int8 weights, and activations that the interpreter quantises by each picture's own range;
-            `"int8"` has activations whose ranges are those of the representative pictures.
+        kind: `"dynamic"` has int8 weights, and activations that the interpreter quantises by each image's own range;
+            `"int8"` has activations whose ranges are those of the representative images.
         float_model: the TFLite file to start from.
         representative: an NPY file, float32 `(N, H, W, C)`; read for `"int8"` only.
         model: the file to write.
 
     Raises:
-        ValueError: if `kind` is neither.
+        ValueError: if `kind` is neither, or there is nothing to quantise.
     """
     from ai_edge_quantizer import quantizer
     from ai_edge_quantizer.qtyping import TFLOperationName
@@ -65,6 +65,8 @@ def quantise(kind: str, float_model: str, representative: str, model: str) -> No
     if kind not in ("dynamic", "int8"):
         raise ValueError(f"`kind` must be dynamic or int8. Received: kind={kind!r}")
     convolutions = _convolutions(float_model)[1:-1]
+    if not convolutions:
+        raise ValueError("there is no convolution between the first and the last one, so nothing would become 8-bit")
     recipe = quantizer.Quantizer(float_model)
     for _, output in convolutions:
         scope = f"^{re.escape(output)};"
@@ -91,7 +93,7 @@ def _convolutions(model: str) -> list[tuple[str, str]]:
 
 
 def _ranges(model: str, images: npt.NDArray[np.float32], names: Iterable[str]) -> Ranges:
-    """Returns the smallest and the largest value of those tensors over all pictures."""
+    """Returns the smallest and the largest value of those tensors over all images."""
     from ai_edge_litert.interpreter import OpResolverType
 
     interpreter = _interpreter(

@@ -14,6 +14,12 @@ import keras
 import tensorflow as tf
 
 from tfpix2pix.kernels import convolutions
+from tfpix2pix.kernels.matching import (
+    is_down_convolution,
+    is_instance_norm,
+    is_unit_convolution,
+    is_up_convolution,
+)
 from tfpix2pix.models.spectral import SpectralConv2D
 
 _Form = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -44,8 +50,8 @@ def accelerate(model: keras.Model) -> keras.Model:
 
 def cpu_kernel(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Returns a layer of the same weights that computes by those identities, or the layer itself."""
-    if type(layer) is keras.layers.GroupNormalization:
-        return _CpuKernel(layer, _normalised) if _is_instance_norm(layer) else layer
+    if is_instance_norm(layer):
+        return _CpuKernel(layer, _normalised)
     form = form_of(layer)
     return layer if form is None else _CpuKernel(layer, functools.partial(_convolved, form))
 
@@ -84,46 +90,22 @@ def _normalised(norm: keras.layers.GroupNormalization, x: tf.Tensor, training: b
     ).y
 
 
-def _is_instance_norm(layer: keras.layers.GroupNormalization) -> bool:
-    return bool(
-        layer.axis in (-1, 3)
-        and layer.scale
-        and layer.center
-        and layer.groups == layer.gamma.shape[0]  # one group a channel
-    )
-
-
 def form_of(layer: keras.layers.Layer) -> _Form | None:
     """Returns the identity that fits a layer exactly, or `None` for one that stays as it is."""
-    kind = type(layer)  # a subclass may compute something else
-    if kind not in (keras.layers.Conv2D, SpectralConv2D, keras.layers.Conv2DTranspose) or getattr(
-        layer, "lora_enabled", False
-    ):
+    sides = _input_sides(layer) if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose) else ()
+    if not sides or None in sides:
         return None
-    plain = (
-        layer.kernel_size == (4, 4)
-        and layer.dilation_rate == (1, 1)
-        and layer.data_format == "channels_last"
-        and layer.activation is keras.activations.linear
-        and getattr(layer, "groups", 1) == 1
-        and getattr(layer, "output_padding", None) is None
-    )
-    sides = _input_sides(layer)
-    if not plain or None in sides:
-        return None
-    halves = (layer.strides, layer.padding) == ((2, 2), "same")
-    if kind is keras.layers.Conv2DTranspose:
-        return convolutions.up_convolution if halves else None
-    if halves:
-        return convolutions.down_convolution if not any(side % 2 for side in sides if side) else None
-    if (layer.strides, layer.padding) == ((1, 1), "valid"):
+    if is_up_convolution(layer):
+        return convolutions.up_convolution
+    if is_down_convolution(layer) and not any(side % 2 for side in sides if side):
+        return convolutions.down_convolution
+    if is_unit_convolution(layer):
         return convolutions.single_convolution if layer.filters == 1 else convolutions.unit_convolution
     return None
 
 
 def _input_sides(layer: keras.layers.Layer) -> tuple[int | None, int | None]:
-    """Returns height and width of what a layer gets; `None` where they are open or it is called in several places."""
-    try:
-        return tuple(layer.input.shape[1:3])
-    except (AttributeError, ValueError):
+    """Returns height and width of what a layer gets; `None` where they are open, or may differ from call to call."""
+    if len(layer._inbound_nodes) != 1:
         return None, None
+    return tuple(layer.input.shape[1:3])

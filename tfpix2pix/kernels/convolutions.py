@@ -1,7 +1,7 @@
 """Exact identities of the networks' 4x4 convolutions and norms, in forms that a CPU computes faster.
 
 Each function equals TensorFlow's own op, all gradients included, and takes kernels as Keras lays them out, so a
-network that uses them has the same weights; `twins.accelerated` puts them in place. A GPU's library needs none of this.
+network that uses them has the same weights; `accelerate` puts them in place. A GPU's library needs none of this.
 The forms were chosen with oneDNN at work in TensorFlow, which `process.prepare_tensorflow` asks for.
 """
 
@@ -25,7 +25,7 @@ _WINOGRAD = 2**20, 2**15
 _FEW_FILTERS = 4  # of a transposed convolution, whose pixels then fill a small part of a register each
 _LARGE_KERNEL = 2**20  # from here on it is the larger factor of a matmul by far
 
-_MARGIN = [[0, 0], [1, 1], [1, 1], [0, 0]]  # one pixel around a picture
+_MARGIN = [[0, 0], [1, 1], [1, 1], [0, 0]]  # one pixel around an image
 
 
 @tf.custom_gradient
@@ -148,7 +148,7 @@ def _winograd(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradients]:
 def subpixel_kernel(kernel: tf.Tensor) -> tf.Tensor:
     """Rearranges a transposed convolution's kernel `(4, 4, Cout, Cin)` to `(2, 2, Cin, 4 * Cout)`."""
     filters, channels = kernel.shape[2:]
-    # Tap 2 * place + phase of each axis; the places run against the picture in a transposed convolution.
+    # Tap 2 * place + phase of each axis; the places run against the image in a transposed convolution.
     taps = tf.reverse(tf.reshape(kernel, (2, 2, 2, 2, filters, channels)), [0, 2])
     return tf.reshape(tf.transpose(taps, (0, 2, 5, 1, 3, 4)), (2, 2, channels, 4 * filters))
 
@@ -158,7 +158,7 @@ def subpixel_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
     Output pixel `2i + a` reads input pixels `i - 1 + a` and `i + a`, so the four phases of a 2x2 block of output are
     four ordinary 2x2 convolutions of the padded input. With the phases in descending order, one margin pixel of the
-    woven picture is all that has to go.
+    woven image is all that has to go.
 
     Args:
         x: `(B, H, W, Cin)`.
@@ -284,11 +284,11 @@ def _windows(x: tf.Tensor, size: int, stride: int, *, taps_first: bool) -> tf.Te
     height, width = x.shape[1:3]
     taps = (np.arange(size)[:, None] * width + np.arange(size)).ravel()
     places = np.arange(0, height - size + 1, stride)[:, None] * width + np.arange(0, width - size + 1, stride)
-    pictures = tf.range(tf.shape(x)[0])[:, None] * (height * width)
+    images = tf.range(tf.shape(x)[0])[:, None] * (height * width)
     if taps_first:
-        index = taps[:, None, None] + places.ravel() + pictures
+        index = taps[:, None, None] + places.ravel() + images
     else:
-        index = places.ravel()[:, None] + taps + pictures[..., None]
+        index = places.ravel()[:, None] + taps + images[..., None]
     return tf.gather(tf.reshape(x, (-1, x.shape[-1])), index)
 
 

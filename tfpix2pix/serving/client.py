@@ -1,4 +1,4 @@
-"""Translates pictures by a server: `python -m tfpix2pix.serving.client --input=... --output=... --name=MODEL`.
+"""Translates images by a server: `python -m tfpix2pix.serving.client --input=... --output=... --name=MODEL`.
 
 The server is a TensorFlow Serving that has an export of this package. The client needs neither the model nor
 TensorFlow; only gRPC's messages bring TensorFlow with them.
@@ -12,7 +12,6 @@ import random
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 from pipelines import console
 from pipelines.cache import write_atomically
 from tfpix2pix.errors import ConfigError
+from tfpix2pix.files import plan_outputs
 from tfpix2pix.serving.connections import Busy, Connection, GrpcConnection, RestConnection, ServerError, Unreachable
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"not translated: {line}", file=sys.stderr)
     if kept:
         print(f"{kept} images were there already and are as they were (--overwrite replaces them)")
-    print(f"Pictures: {flags.output}")
+    print(f"Images: {flags.output}")
     return 1 if failures else 0
 
 
@@ -58,63 +58,34 @@ def find(source: Path, output: Path, *, overwrite: bool = False) -> tuple[list[t
     """Finds what there is to translate.
 
     Args:
-        source: a picture, or a folder of pictures with its sub-folders.
-        output: the folder for PNG files, under the names and sub-folders of `source`.
-        overwrite: whether pictures that are there are made again.
+        source: an image, or a folder of images with its sub-folders.
+        output: the folder for PNG files, under the names and sub-folders of `source`; see `files.plan_outputs`.
+        overwrite: whether results that are there are made again.
 
     Returns:
-        Each picture with the file for its translation; how many have theirs already; and a line for each file that a
+        Each image with the file for its translation; how many have theirs already; and a line for each file that a
         server can't read.
 
     Raises:
-        ConfigError: if there are no pictures, or the output can't be used.
+        ConfigError: if there are no images, or the output can't be used.
     """
-    if output.exists() and not output.is_dir():
-        raise ConfigError(f"--output={output} is a file, not a folder.")
-    if source.is_file():
-        files, root = [source], source.parent
-    elif source.is_dir():
-        if source.resolve() == output.resolve():
-            raise ConfigError("--output must be another folder than --input.")
-        root, ours = source, output.resolve()
-        files = sorted(
-            file
-            for file in root.rglob("*")
-            if file.suffix.lower() in (*SUFFIXES, *NOT_SERVED)
-            and not any(part.startswith(".") for part in file.relative_to(root).parts)
-            and file.is_file()
-            and not file.resolve().is_relative_to(ours)  # yesterday's results aren't today's input
-        )
-    else:
-        raise ConfigError(f"--input={source} does not exist.")
-    if not files:
-        raise ConfigError(f"--input={source} holds no pictures ({', '.join(SUFFIXES)}).")
-    unreadable = [file for file in files if file.suffix.lower() in NOT_SERVED]
-    times = Counter(file.with_suffix("") for file in files)
-    jobs, kept = [], 0
-    for file in files:
-        if file in unreadable:
-            continue
-        name = file.relative_to(root)
-        alone = times[file.with_suffix("")] == 1  # not beside a picture of the same name with another ending
-        target = output / (name.with_suffix(".png") if alone else name.with_name(f"{name.name}.png"))
-        if target.exists() and not overwrite:
-            kept += 1
-        else:
-            jobs.append((file, target))
-    return jobs, kept, [f"{file}: a server reads {', '.join(SUFFIXES)}" for file in unreadable]
+    planned = plan_outputs(source, output, suffixes=(*SUFFIXES, *NOT_SERVED))
+    unreadable = [file for file, _ in planned if file.suffix.lower() in NOT_SERVED]
+    served = [(file, target) for file, target in planned if file not in unreadable]
+    jobs = [(file, target) for file, target in served if overwrite or not target.exists()]
+    return jobs, len(served) - len(jobs), [f"{file}: a server reads {', '.join(SUFFIXES)}" for file in unreadable]
 
 
 def translate(connection: Connection, jobs: Sequence[tuple[Path, Path]], parallel: int = 4) -> list[str]:
-    """Translates pictures, several at a time. Goes on after a failure, unless the server is gone.
+    """Translates images, several at a time. A failure doesn't end it, unless the server is gone.
 
     Args:
         connection: the way to the server.
-        jobs: each picture and the file for its translation.
-        parallel: requests, and pictures in memory, at a time.
+        jobs: each image and the file for its translation.
+        parallel: requests, and images in memory, at a time.
 
     Returns:
-        One line for each picture that could not be translated: its name and the server's message.
+        One line for each image that could not be translated: its name and the server's message.
     """
     from pipelines.console import progress
 
@@ -148,10 +119,10 @@ def _translate_file(connection: Connection, file: Path, target: Path) -> None:
         data = file.read_bytes()
     except OSError as error:
         raise ServerError(f"can't be read: {error.strerror}") from error
-    picture = _patiently(connection, data)
+    image = _patiently(connection, data)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, lambda temporary: temporary.write_bytes(picture))
+        write_atomically(target, lambda temporary: temporary.write_bytes(image))
     except OSError as error:
         raise ServerError(f"{target} can't be written: {error.strerror}") from error
 
@@ -160,7 +131,7 @@ def _patiently(connection: Connection, data: bytes) -> bytes:
     """Asks again, after growing pauses, while the server is busy.
 
     Raises:
-        ServerError: if it stays busy, or refuses the picture.
+        ServerError: if it stays busy, or refuses the image.
         Unreachable: if it is gone.
     """
     for pause in PAUSES:
@@ -177,7 +148,7 @@ def _patiently(connection: Connection, data: bytes) -> bytes:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tfpix2pix.serving.client", description=__doc__)
-    parser.add_argument("--input", type=Path, required=True, help="a picture, or a folder with its sub-folders")
+    parser.add_argument("--input", type=Path, required=True, help="an image, or a folder with its sub-folders")
     parser.add_argument("--output", type=Path, required=True, help="folder for PNG files, under the input's names")
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--url", default="http://localhost:8501", help="the server's REST address (%(default)s)")
@@ -187,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--parallel", type=_at_least_one, default=4, help="requests at a time (%(default)s)")
     parser.add_argument("--timeout", type=_seconds, default=60.0, help="seconds to wait for an answer (%(default)s)")
     parser.add_argument(
-        "--overwrite", action="store_true", help="write over pictures that are there; otherwise they are kept"
+        "--overwrite", action="store_true", help="write over images that are there; otherwise they are kept"
     )
     return parser
 

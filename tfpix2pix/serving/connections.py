@@ -1,4 +1,4 @@
-"""Asking a TensorFlow Serving for one picture, and what its refusals mean. Over REST without importing TensorFlow."""
+"""Asking a TensorFlow Serving for one image, and what its refusals mean. Over REST without importing TensorFlow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHECK_SECONDS = 10.0
 
 
 class ServerError(Exception):
-    """The server gave no picture; the message says why, in its own words where it has any."""
+    """The server gave no image; the message says why, in its own words where it has any."""
 
 
 class Busy(ServerError):
@@ -112,7 +112,7 @@ class RestConnection:
         try:
             return _png(base64.b64decode(answer["predictions"][0]["b64"], validate=True))
         except (KeyError, IndexError, TypeError, binascii.Error) as error:
-            raise ServerError(f"the answer holds no picture: {_message(answer)}") from error
+            raise ServerError(f"the answer holds no image: {_message(answer)}") from error
 
     def close(self) -> None:
         """See `Connection`."""
@@ -151,7 +151,7 @@ class GrpcConnection:
             raise ConfigError(MISSING) from error
         self._address, self._name, self._version, self._timeout = address, name, version, timeout
         self._codes, self._error = grpc.StatusCode, grpc.RpcError
-        # gRPC itself stops at 4 MB; pictures are larger.
+        # gRPC itself stops at 4 MB; images are larger.
         sizes = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self._channel = grpc.insecure_channel(address, options=sizes)
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)

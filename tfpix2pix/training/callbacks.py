@@ -10,8 +10,9 @@ import logging
 import math
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import keras
 import numpy as np
@@ -25,11 +26,40 @@ from tfpix2pix.training.optimizers import current_rate
 from tfpix2pix.training.step import MONITORS
 
 if TYPE_CHECKING:
-    from tfpix2pix.training.trainer import Trainer
-    from tfpix2pix.training.validation import Evaluation, Metric
+    from tfpix2pix.config import TrainConfig
+    from tfpix2pix.training.pix2pix import Pix2Pix
+    from tfpix2pix.training.run_directory import RunDirectory
+    from tfpix2pix.training.validation import Evaluation, Metric, Validation
 
 _logger = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float32]
+
+
+class Training(Protocol):
+    """What a callback sees of the `Trainer` that calls it.
+
+    Attributes:
+        model: what is trained.
+        config: the run's choices.
+        run: its folder.
+        validation: what is measured at an evaluation.
+        best_metric: the metric that chooses the best generator.
+        batch_size: pairs in a step, over all devices.
+        step: steps done.
+        total_steps: length of the run.
+    """
+
+    model: Pix2Pix
+    config: TrainConfig
+    run: RunDirectory
+    validation: Validation
+    best_metric: Metric
+    batch_size: int
+    step: int
+    total_steps: int
+
+    def save_generator(self, path: Path) -> None:
+        """Writes the generator as a `.keras` file."""
 
 
 class Callback(keras.callbacks.Callback):
@@ -39,7 +69,7 @@ class Callback(keras.callbacks.Callback):
         trainer: the `Trainer` that calls it, set before `on_train_begin`.
     """
 
-    trainer: Trainer
+    trainer: Training
 
     def on_steps_end(self, step: int, losses: Floats, monitors: Floats, seconds: float) -> None:
         """Is called after some steps.
@@ -260,3 +290,19 @@ def _best(values: list[float], metric: Metric) -> float:
     for value in values:
         best = value if metric.is_better(value, best) else best
     return best
+
+
+def standard_callbacks(
+    patience: int, callbacks: Sequence[keras.callbacks.Callback], *, verbose: bool
+) -> list[keras.callbacks.Callback]:
+    """Returns the callbacks of a run in their order, with the user's among them."""
+    return [
+        HistoryFiles(),
+        BestModel(),
+        *([EarlyStopping(patience)] if patience else []),
+        SampleSheets(),
+        TensorBoard(),
+        CollapseMonitor(),
+        *callbacks,
+        *([ProgressBar()] if verbose else []),
+    ]

@@ -1,4 +1,4 @@
-"""What a run saves and how it comes back: one file a checkpoint, whole or not there, checked when it is read.
+"""What a run saves and how it comes back: one file a checkpoint, written atomically, checked when it is read.
 
 A checkpoint is a zip archive of `.npy` arrays, one a variable under its own name, and the step; numpy's `np.load`
 opens it. The archive's CRC-32 of each array tells a corrupt one.

@@ -1,4 +1,4 @@
-"""Pictures for people: the sample sheet and the plot of the losses."""
+"""Displayable images: the sample sheet and the plot of the losses."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from PIL import Image, ImageDraw, ImageFont
 from pipelines.cache import write_atomically
 from tfpix2pix.training.history import columns_of, read_history
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 _GAP = 8
-_COLUMNS = 2  # rows of three pictures side by side
+_COLUMNS = 2  # rows of three images side by side
 _CAPTIONS = ("input", "output", "target")
 _PAPER, _INK = (255, 255, 255), (60, 60, 60)
 
 
 def sample_sheet(
-    rows: Sequence[tuple[Picture, Picture, Picture]], title: str, path: Path, captions: Sequence[str] = ()
+    rows: Sequence[tuple[Pixels, Pixels, Pixels]], title: str, path: Path, captions: Sequence[str] = ()
 ) -> None:
     """Writes a PNG that shows every row as input | output | target, pixel for pixel.
 
     Args:
         rows: uint8 `(H, W, 3)` triples of one height and width.
-        title: a line above the pictures.
-        path: the file to write, as a whole or not at all.
+        title: a line above the images.
+        path: the file to write, atomically.
         captions: one for each row, of equally many lines, to stand below it; none: nothing stands there. Lines that
             are too long lose their middle.
     """
@@ -49,14 +49,14 @@ def sample_sheet(
     )
     draw = ImageDraw.Draw(sheet)
     draw.text((sheet.width // 2, caption // 2 + 2), title, _INK, font, anchor="mm")
-    for number, pictures in enumerate(rows):
+    for number, images in enumerate(rows):
         left = _GAP + (number % columns) * (triple + 2 * _GAP)
         top = 2 * caption + (number // columns) * (height + below + _GAP)
-        for place, picture in enumerate(pictures):
+        for place, image in enumerate(images):
             x = left + place * (width + _GAP)
             if number < columns:
                 draw.text((x + width // 2, caption + caption // 2), _CAPTIONS[place], _INK, font, anchor="mm")
-            sheet.paste(Image.fromarray(picture), (x, top))
+            sheet.paste(Image.fromarray(image), (x, top))
         for line, text in enumerate(captions[number].split("\n") if captions else ()):
             middle = top + height + line * caption + caption // 2
             draw.text((left, middle), _fitted(text, font, triple), _INK, font, anchor="lm")

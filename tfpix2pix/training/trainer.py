@@ -6,11 +6,9 @@ import contextlib
 import logging
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -24,20 +22,12 @@ from tfpix2pix.errors import CheckpointError, ConfigError, Interrupted, NonFinit
 from tfpix2pix.registry import VALIDATION_METRICS
 from tfpix2pix.training import checkpoint, figures, networks
 from tfpix2pix.training import data as data_of
-from tfpix2pix.training.callbacks import (
-    BestModel,
-    Callback,
-    CollapseMonitor,
-    EarlyStopping,
-    HistoryFiles,
-    ProgressBar,
-    SampleSheets,
-    TensorBoard,
-)
+from tfpix2pix.training.callbacks import Callback, standard_callbacks
 from tfpix2pix.training.fingerprint import DataDescription
+from tfpix2pix.training.loop import step_loop
 from tfpix2pix.training.pix2pix import Pix2Pix
 from tfpix2pix.training.run_directory import RunDirectory
-from tfpix2pix.training.step import MONITORS
+from tfpix2pix.training.signals import StopRequest
 from tfpix2pix.training.validation import Evaluation, Metric, Validation
 from tfpix2pix.training.workers import Workers
 
@@ -130,8 +120,9 @@ class Trainer:
         self.validation = Validation(model, self._held_out, preprocessing, metrics)
         self._strategy = model.distribute_strategy
         self._workers = Workers(self._strategy)
-        self._callbacks = self._all_callbacks(callbacks, verbose) if self._workers.is_chief else []
-        self._signal = 0
+        own = standard_callbacks(config.run.patience, callbacks, verbose=verbose)
+        self._callbacks = [self._introduced(callback) for callback in own] if self._workers.is_chief else []
+        self._stop = StopRequest()
         if self.batch_size % self._strategy.num_replicas_in_sync:
             raise ConfigError(
                 f"`batch_size` must be a multiple of the {self._strategy.num_replicas_in_sync} devices, "
@@ -200,33 +191,19 @@ class Trainer:
                 "The run's folder has to be one that all of them share."
             )
 
-    def _all_callbacks(
-        self, callbacks: Sequence[keras.callbacks.Callback], verbose: bool
-    ) -> list[keras.callbacks.Callback]:
-        patience = self.config.run.patience
-        every = [
-            HistoryFiles(),
-            BestModel(),
-            *([EarlyStopping(patience)] if patience else []),
-            SampleSheets(),
-            TensorBoard(),
-            CollapseMonitor(),
-            *callbacks,
-            *([ProgressBar()] if verbose else []),
-        ]
-        for callback in every:
-            callback.set_model(self.model)
-            callback.set_params({"steps": self.total_steps})
-            if isinstance(callback, Callback):
-                callback.trainer = self
-        return every
+    def _introduced(self, callback: keras.callbacks.Callback) -> keras.callbacks.Callback:
+        callback.set_model(self.model)
+        callback.set_params({"steps": self.total_steps})
+        if isinstance(callback, Callback):
+            callback.trainer = self
+        return callback
 
     def _train(self) -> None:
         if self.step >= self.total_steps:
             return
         self.model.stop_training = False
         self.model.optimizer = self.model.generator_optimizer  # what Keras's callbacks look for
-        with self._catch_signals(), contextlib.ExitStack() as stack:
+        with self._stop.listening(), contextlib.ExitStack() as stack:
             for callback in self._callbacks:
                 callback.on_train_begin()
                 stack.callback(callback.on_train_end)
@@ -282,9 +259,9 @@ class Trainer:
             the chief's has asked for the end.
         """
         chief = self._workers.is_chief
-        own = count if chief else 0, int(self._signal > 0), int(chief and bool(self.model.stop_training))
+        own = count if chief else 0, int(self._stop.number > 0), int(chief and bool(self.model.stop_training))
         chief_count, asked, finished = self._workers.all_sum(*own)
-        return chief_count, (self._signal or signal.SIGTERM) if asked else 0, bool(finished)
+        return chief_count, (self._stop.number or signal.SIGTERM) if asked else 0, bool(finished)
 
     def _distributed_batches(self) -> tf.data.Dataset:
         """Returns the training stream from this step on, each replica's share of a batch in turn."""
@@ -323,55 +300,6 @@ class Trainer:
             checkpoint.save(self.run.checkpoints, self.model.named_variables(), self.step)
         except checkpoint.NonFiniteError as error:
             raise NonFiniteLossError(f"{error} The last checkpoint, from before it, is kept.") from error
-
-    @contextlib.contextmanager
-    def _catch_signals(self) -> Iterator[None]:
-        """Lets SIGINT and SIGTERM end the run after the step that is under way, with everything saved."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def note(number: int, frame: object) -> None:
-            self._signal = number
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        previous = [signal.signal(number, note) for number in numbers]
-        try:
-            yield
-        finally:
-            for number, handler in zip(numbers, previous, strict=True):
-                signal.signal(number, handler)
-
-
-def step_loop(model: Pix2Pix, global_batch_size: int) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    """Returns a `tf.function` that runs several steps in one call, so that Python stays out of the hot path.
-
-    It takes an iterator of (distributed) batches, the number of steps done before, and how many to do, both int64
-    scalars. It returns `model.loss_names` of each step, float32 `(count, n)`, and `step.MONITORS` of the last one,
-    `(4,)`. Any division into calls gives the same bits.
-
-    Args:
-        model: what to train.
-        global_batch_size: examples over all replicas.
-    """
-    strategy, names = model.distribute_strategy, model.loss_names
-
-    @tf.function
-    def steps(batches: Iterator[Any], first: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        means = tf.TensorArray(tf.float32, size=tf.cast(count, tf.int32), element_shape=(len(names),))
-        monitors = tf.zeros((len(MONITORS),))
-        for number in tf.range(count):
-            shares = strategy.run(
-                model.update,
-                args=(next(batches), first + number),
-                kwargs={"global_batch_size": global_batch_size, "monitor": tf.equal(number, count - 1)},
-            )
-            mean, monitors = (strategy.reduce(tf.distribute.ReduceOp.SUM, share, axis=None) for share in shares)
-            means = means.write(tf.cast(number, tf.int32), mean)
-        return means.stack(), monitors
-
-    return steps
 
 
 def _distinct(metrics: Sequence[Metric], best: str) -> tuple[Metric, ...]:

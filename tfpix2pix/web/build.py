@@ -27,7 +27,7 @@ MODELS = ("model_float16.tflite", "model_float32.tflite", "model_dynamic.tflite"
 
 
 def build(export: Path, output: Path) -> Path:
-    """Writes the page of an exported generator: whole, in place of what was there, or not at all.
+    """Writes the page of an exported generator: atomically, in place of what was there.
 
     Args:
         export: what `python -m tfpix2pix.export` wrote.
@@ -51,7 +51,7 @@ def build(export: Path, output: Path) -> Path:
         for name in (*SCRIPTS, "icon.svg"):
             (partial / name).write_text(_resource(name), encoding="utf-8")
         (partial / "page.css").write_text(pages.style(_PACKAGE), encoding="utf-8")
-        data = licence(settings["trained"]["data"]["dataset"])
+        data = settings.get("licence") or licence(settings["trained"]["data"]["dataset"])
         about = {"name": settings["name"], "litert": runtime.PACKAGES[0].version, "data": data}
         bytes_of = {
             str(file.relative_to(partial).as_posix()): file.stat().st_size
@@ -62,7 +62,7 @@ def build(export: Path, output: Path) -> Path:
         title = f"A page to draw on: {settings['name']}"
         read_me = pages.fill(_resource("hosting.txt"), title=title, line="=" * len(title), **about)
         (partial / "README.txt").write_text(read_me, encoding="utf-8")
-        _replace(partial, output)
+        replace(partial, output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return model
@@ -75,43 +75,43 @@ def model_of(export: Path) -> tuple[Path, dict[str, Any]]:
         ConfigError: if there is none; the message says how to get one.
     """
     if not export.is_dir():
-        raise ConfigError(f"--model={export} is not the folder of an export.")
+        raise ConfigError(f"{export} is not the folder of an export.")
     config = export / "config.json"
     try:
         settings = dict(json.loads(config.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         raise ConfigError(
-            f"--model={export} is no export: it has no readable config.json. Make one of a run: "
+            f"{export} is no export: it has no readable config.json. Make one of a run: "
             f"python -m tfpix2pix.export --run=RUN --output=saved_models/NAME"
         ) from None
     if "multiple" not in settings:  # a run has a config.json as well
         raise ConfigError(
-            f"--model={export} is a run, not an export. Export it first: "
+            f"{export} is a run, not an export. Export it first: "
             f"python -m tfpix2pix.export --run={export} --output=saved_models/{export.resolve().name}"
         )
     model = next((file for name in MODELS if (file := export / name).is_file()), None)
     again = f"python -m tfpix2pix.export --run=RUN --output={export} --formats tflite_float16"
     if model is None:
-        raise ConfigError(f"--model={export} has no TFLite file. Write one: {again}")
+        raise ConfigError(f"{export} has no TFLite file. Write one: {again}")
     if settings["size"] is None:
         raise ConfigError(f"{model} was exported with --dynamic; a browser takes one size only. Without it: {again}")
-    for side in ("input", "target"):
-        _check(Encoding.from_json(settings[side]), side)
+    check(*(Encoding.from_json(settings[side]) for side in ("input", "target")))
     return model, settings
 
 
-def _check(encoding: Encoding, side: str) -> None:
-    """Checks that the page knows how to show and read such images.
+def check(given: Encoding, target: Encoding) -> None:
+    """Checks that the page knows how to show and read images of the input and of the target.
 
     Raises:
         ConfigError: if it doesn't.
     """
-    if encoding.channels not in (1, 3) or encoding.dtype != "uint8" or encoding.value_range is not None:
-        values = f"{encoding.dtype} values from {encoding.low:g} to {encoding.high:g}"
-        raise ConfigError(
-            f"The {side} has {encoding.channels} channels of {values}; the page knows images of 1 or 3 channels of "
-            "uint8 values from 0 to 255."
-        )
+    for side, encoding in (("input", given), ("target", target)):
+        if encoding.channels not in (1, 3) or encoding.dtype != "uint8" or encoding.value_range is not None:
+            values = f"{encoding.dtype} values from {encoding.low:g} to {encoding.high:g}"
+            raise ConfigError(
+                f"The {side} has {encoding.channels} channels of {values}; the page knows images of 1 or 3 channels of "
+                "uint8 values from 0 to 255."
+            )
 
 
 def _page_config(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _copy_runtime(litert: Path, output: Path) -> None:
     (output / "LICENSE.txt").write_text(_resource("litert_licence.txt"), encoding="utf-8")
 
 
-def _replace(new: Path, old: Path) -> None:
+def replace(new: Path, old: Path) -> None:
     """Puts one folder in the place of another; a kill in between leaves the other one under a name with a dot."""
     aside = old.with_name(f".{old.name}.old")
     shutil.rmtree(aside, ignore_errors=True)

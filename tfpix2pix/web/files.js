@@ -1,4 +1,4 @@
-// Pictures that people bring along: chosen, pasted or dropped.
+// Images that people bring along: chosen, pasted or dropped.
 
 /** Calls a function with each file that is chosen, pasted or dropped anywhere on the page. */
 export function onFile(chooser, take) {
@@ -28,7 +28,7 @@ export function onFile(chooser, take) {
   });
 }
 
-/** Reads a picture of any kind that the browser knows, SVG too; fails if it is none. */
+/** Reads an image of any kind that the browser knows, SVG too; fails if it is none. */
 export async function read(file) {
   const image = new Image();
   image.src = URL.createObjectURL(file);
@@ -40,10 +40,22 @@ export async function read(file) {
   return image;
 }
 
-/** Draws a picture as large as it fits in the middle of a canvas. */
-export function fit(image, context, width, height) {
+/**
+ * Draws an image as large as it fits in the middle of a canvas, as the network will see it: resized once, to the size of
+ * the network, whose pixels are then drawn as blocks. An image of that size goes in as it is.
+ *
+ * @param {HTMLImageElement} image
+ * @param {{height: number, width: number, palette: number[][]}} network what it sees; label maps take the nearest pixel.
+ * @param {CanvasRenderingContext2D} context of the canvas, whose sides are multiples of the network's.
+ */
+export function fit(image, network, context) {
+  const { width, height, palette } = network;
   const [w, h] = [image.naturalWidth || width, image.naturalHeight || height]; // an SVG may say no size
   const scale = Math.min(width / w, height / h);
-  context.imageSmoothingQuality = "high";
-  context.drawImage(image, (width - w * scale) / 2, (height - h * scale) / 2, w * scale, h * scale);
+  const small = new OffscreenCanvas(width, height).getContext("2d");
+  small.imageSmoothingEnabled = !palette.length;
+  small.imageSmoothingQuality = "high";
+  small.drawImage(image, (width - w * scale) / 2, (height - h * scale) / 2, w * scale, h * scale);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(small.canvas, 0, 0, context.canvas.width, context.canvas.height);
 }

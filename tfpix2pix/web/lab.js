@@ -1,4 +1,4 @@
-// sRGB to CIE Lab (D65, 2 degrees) and back, of networks that colour grey pictures: they see L and give a and b.
+// sRGB to CIE Lab (D65, 2 degrees) and back, of networks that colour grey images: they see L and give a and b.
 
 const LUMINANCE = [0.212671, 0.71516, 0.072169]; // Y of linear red, green and blue; the white point's is 1
 const WHITE = [0.95047, 1.0, 1.08883];

@@ -7,8 +7,8 @@ const config = JSON.parse(document.getElementById("config").textContent);
 const { palette, classes } = config.input;
 const [, height, width] = config.shape;
 
-const [drawing, picture, ring, note, size, colour, chooser, undo, redo, save, swatches] = [
-  "drawing", "picture", "ring", "note", "size", "colour", "chooser", "undo", "redo", "save", "swatches",
+const [drawing, result, ring, note, size, colour, chooser, undo, redo, save, swatches] = [
+  "drawing", "result", "ring", "note", "size", "colour", "chooser", "undo", "redo", "save", "swatches",
 ].map((id) => document.getElementById(id));
 
 const LINE = (2 / 72) * SIDE; // the width of OpenMoji's lines
@@ -19,11 +19,11 @@ let ink = palette.length ? css(palette[1]) : "#000000";
 // ---- The network
 
 const translator = new Translator(config, {
-  picture: () => paper.picture(),
+  image: () => paper.image(),
   show(rgba, milliseconds) {
-    picture.getContext("2d").putImageData(new ImageData(rgba, width, height), 0, 0);
+    result.getContext("2d").putImageData(new ImageData(rgba, width, height), 0, 0);
     document.getElementById("state").hidden = true;
-    document.getElementById("time").textContent = `${Math.round(milliseconds)} ms a picture`;
+    document.getElementById("time").textContent = `${Math.round(milliseconds)} ms an image`;
     mark(save, true);
   },
   progress(share) {
@@ -161,11 +161,11 @@ function step(back) {
   }
 }
 
-function savePicture() {
+function saveResult() {
   if (save.getAttribute("aria-disabled") === "true") {
     return;
   }
-  picture.toBlob((blob) => {
+  result.toBlob((blob) => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
     const time = new Date().toISOString().slice(0, 19).replace(/[-:]/g, "").replace("T", "-");
@@ -186,7 +186,7 @@ const actions = {
   redo: () => step(false),
   clear: () => paper.clear(),
   open: () => chooser.click(),
-  save: savePicture,
+  save: saveResult,
 };
 for (const [id, action] of Object.entries(actions)) {
   document.getElementById(id).addEventListener("click", action);
@@ -218,22 +218,22 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// ---- Pictures from elsewhere
+// ---- Images from elsewhere
 
 onFile(chooser, async (file) => {
   try {
     const image = await read(file);
-    paper.draw((...surface) => fit(image, ...surface));
+    paper.draw((context) => fit(image, { height, width, palette }, context));
     say(`Opened ${file.name}`);
   } catch {
-    say(`${file.name} is no picture that this browser can read`);
+    say(`${file.name} is no image that this browser can read`);
   }
 });
 
 // ---- What there is at the start
 
-picture.width = width;
-picture.height = height;
+result.width = width;
+result.height = height;
 if (palette.length) {
   document.querySelector(".colour").hidden = true;
   swatches.hidden = false;

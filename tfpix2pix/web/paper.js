@@ -46,7 +46,7 @@ export class Paper {
   }
 
   /** Returns what the network sees, as RGBA bytes: the mean of the paper's pixels, or one of them in label maps. */
-  picture() {
+  image() {
     const { data, width, height } = this.#everything();
     const scale = this.#scale;
     const count = scale * scale;

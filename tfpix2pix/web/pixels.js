@@ -1,4 +1,4 @@
-// Between pictures, RGBA bytes, and what the network sees and gives, float32 mostly in [-1, 1]. The steps are those of
+// Between images, RGBA bytes, and what the network sees and gives, float32 mostly in [-1, 1]. The steps are those of
 // the Python package, in the same precision.
 
 import { lightness, toRgb } from "./lab.js";
@@ -25,7 +25,7 @@ export function depth({ kind, channels, palette }) {
   return { image: channels, labels: palette.length, lightness: 1, chroma: 2 }[kind];
 }
 
-/** Returns what the network sees of a picture: (H, W, depth). */
+/** Returns what the network sees of an image: (H, W, depth). */
 export function toNetwork(rgba, encoding) {
   const count = depth(encoding);
   const values = new Float32Array((rgba.length / 4) * count);
@@ -61,8 +61,8 @@ function writers({ kind, channels, palette }) {
   };
 }
 
-/** Returns the picture, RGBA bytes, that the network's values mean; `seen` is what it saw, (H, W, depth). */
-export function toPicture(values, encoding, seen) {
+/** Returns the image, RGBA bytes, that the network's values mean; `seen` is what it saw, (H, W, depth). */
+export function toImage(values, encoding, seen) {
   const count = depth(encoding);
   // Rounds halves to even and clips, as the package does.
   const rgba = new Uint8ClampedArray((4 * values.length) / count).fill(255);

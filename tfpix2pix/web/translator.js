@@ -13,7 +13,7 @@ export class Translator {
 
   /**
    * @param {object} config of the page: the model's file, its shape, what it takes and gives.
-   * @param {object} page what is to be done: `picture()` gives the newest drawing, `show(rgba, milliseconds)`,
+   * @param {object} page what is to be done: `image()` gives the newest drawing, `show(rgba, milliseconds)`,
    *   `progress(share)`, `working(is)` and `problem(text)` tell how it goes.
    */
   constructor(config, page) {
@@ -37,12 +37,12 @@ export class Translator {
     if (this.#waiting && !this.#busy) {
       this.#waiting = false;
       this.#busy = true;
-      const picture = this.#page.picture();
-      this.#worker.postMessage({ picture }, [picture.buffer]);
+      const image = this.#page.image();
+      this.#worker.postMessage({ image }, [image.buffer]);
     }
   }
 
-  #told({ progress, picture, milliseconds, problem }) {
+  #told({ progress, image, milliseconds, problem }) {
     if (progress) {
       this.#page.progress(Math.min(1, progress.loaded / progress.total));
       return;
@@ -52,9 +52,9 @@ export class Translator {
       this.#page.problem(problem);
       return;
     }
-    if (picture) {
+    if (image) {
       this.#times = [...this.#times, milliseconds].slice(-KEPT);
-      this.#page.show(picture, [...this.#times].sort((a, b) => a - b)[this.#times.length >> 1]);
+      this.#page.show(image, [...this.#times].sort((a, b) => a - b)[this.#times.length >> 1]);
       // The first ones are slower, since browsers make WebAssembly faster while it runs: until then, do it again.
       this.#waiting ||= this.#times.length < KEPT;
     }

@@ -11,8 +11,8 @@ self.onmessage = async ({ data }) => {
       postMessage({ ready: true });
     } else {
       const started = performance.now();
-      const picture = await translate(data.picture);
-      postMessage({ picture, milliseconds: performance.now() - started }, [picture.buffer]);
+      const image = await translate(data.image);
+      postMessage({ image, milliseconds: performance.now() - started }, [image.buffer]);
     }
   } catch (error) {
     postMessage({ problem: String(error?.message ?? error) });
@@ -58,12 +58,12 @@ async function download(url, progress) {
   }
 }
 
-async function translate(picture) {
-  const seen = pixels.toNetwork(picture, config.input);
+async function translate(image) {
+  const seen = pixels.toNetwork(image, config.input);
   const input = new litert.Tensor(seen, config.shape);
   const [output] = await model.run([input]);
   const values = output.toTypedArray();
   input.delete();
   output.delete();
-  return pixels.toPicture(values, config.target, seen);
+  return pixels.toImage(values, config.target, seen);
 }

@@ -11,7 +11,8 @@ from tests.serving_pictures import NAME, WITHOUT, random_picture
 from tests.serving_stand_in import StandIn
 from tests.small import trained_generator
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.exporting import serving_bundle
+from tfpix2pix.exporting import serving_files
+from tfpix2pix.exporting.saved_model import save
 from tfpix2pix.inference.translator import Translator
 
 pytest.importorskip("tensorflow_serving", reason=WITHOUT)
@@ -44,8 +45,15 @@ def batching_parameters():
 @pytest.fixture(scope="module")
 def folder(small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
-    version = serving_bundle.write(small, folder, NAME, [random_picture(48, 64), random_picture(5, 3)])
-    assert version == folder / NAME / "1"
+    return add(small, folder, NAME, 1, [random_picture(48, 64), random_picture(5, 3)])
+
+
+def add(translator, folder, name, version, examples):
+    """Adds a version of a model, and the model to the folder, as an export does."""
+    records = serving_files.warm_up_records(translator, name, examples)
+    save(translator, folder / name / str(version), extra={serving_files.WARM_UP: records})
+    serving_files.check(folder / name)
+    assert serving_files.write(folder / name) == []
     return folder
 
 
@@ -80,7 +88,7 @@ def test_configurations_parse(folder):
 def test_compose_file(folder):
     yaml = pytest.importorskip("yaml", reason="pip install pyyaml")
     service = yaml.safe_load((folder / "compose.yaml").read_text())["services"]["serving"]
-    assert service["image"] == serving_bundle.IMAGE
+    assert service["image"] == serving_files.IMAGE
     assert service["volumes"] == [".:/models:ro"]
     assert "--model_config_file=/models/models.config" in service["command"]
     assert "--batching_parameters_file=/models/batching.config" in service["command"]
@@ -119,43 +127,44 @@ def test_another_version_and_another_model(small, folder, tmp_path):
     )
     (both / "models.config").write_text(edited)
     (both / "batching.config").write_text("# mine")
-    assert serving_bundle.write(small, both, NAME, []) == both / NAME / "2"
-    assert not (both / NAME / "2" / "assets.extra").exists()
+    add(small, both, NAME, 2, [])
     assert (both / "models.config").read_text() == edited
     assert (both / "batching.config").read_text() == "# mine"
-    assert serving_bundle.write(small, both, "other", []) == both / "other" / "1"
+    add(small, both, "other", 1, [])
     config = text_format.Parse((both / "models.config").read_text(), model_server_config_pb2.ModelServerConfig())
     first, second = config.model_config_list.config
     assert first.model_version_policy.HasField("all")
     assert (second.name, second.base_path) == ("other", "/models/other")
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "../a", "a b", ".a", "ä"])
-def test_names_that_are_no_address(small, tmp_path, name):
-    with pytest.raises(ConfigError, match="letters, digits"):
-        serving_bundle.write(small, tmp_path, name, [])
+@pytest.mark.parametrize("name", ["a b", ".a", "ä", "-a"])
+def test_names_that_are_no_address(tmp_path, name):
+    with pytest.raises(ConfigError, match=name):
+        serving_files.check(tmp_path / name)
 
 
 @pytest.mark.parametrize(
     "picture", [random_picture(4, 4, 1), random_picture(4, 4, dtype=np.uint16), np.zeros((4, 4, 3), np.float32)]
 )
-def test_examples_that_the_server_would_fail_on(small, tmp_path, picture):
-    with pytest.raises(ConfigError, match=r"must be uint8 \(H, W, 3\)"):
-        serving_bundle.write(small, tmp_path, NAME, [picture])
-    with pytest.raises(ConfigError, match="more than the 100 pixels"):
-        serving_bundle.write(small, tmp_path, NAME, [random_picture(11, 10)], max_pixels=100)
-    assert not list(tmp_path.iterdir())
+def test_examples_that_the_server_would_fail_on(small, picture):
+    with pytest.raises(ConfigError, match=r"uint8 \(H, W, 3\)"):
+        serving_files.warm_up_records(small, NAME, [picture])
 
 
-def test_a_damaged_configuration_is_named(small, tmp_path):
+def test_a_corrupt_configuration_is_named(tmp_path):
     (tmp_path / "models.config").write_text("model_config_list { oops")
-    with pytest.raises(ConfigError, match=r"models\.config can't be read"):
-        serving_bundle.write(small, tmp_path, NAME, [])
+    for function in (serving_files.check, serving_files.write):
+        with pytest.raises(ConfigError, match=r"models\.config"):
+            function(tmp_path / NAME)
     assert [file.name for file in tmp_path.iterdir()] == ["models.config"]
 
 
 def test_without_the_messages(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(serving_files.importlib.util, "find_spec", lambda name: None)
+    serving_files.check(tmp_path / NAME)
+    (note,) = serving_files.write(tmp_path / NAME)
+    assert "--no-deps tensorflow-serving-api" in note
+    assert not list(tmp_path.iterdir())
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
-    monkeypatch.setitem(sys.modules, "tensorflow_serving.config", None)
     with pytest.raises(ConfigError, match="--no-deps tensorflow-serving-api"):
-        serving_bundle.write(small, tmp_path, NAME, [random_picture(8, 8)])
+        serving_files.warm_up_records(small, NAME, [random_picture(8, 8)])

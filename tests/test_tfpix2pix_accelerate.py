@@ -99,3 +99,66 @@ def test_they_are_chosen_for_cpus_in_single_precision(devices, policy, chosen):
         keras.config.set_dtype_policy("float32")
     strategy = SimpleNamespace(extended=SimpleNamespace(worker_devices=devices))
     assert accelerate.supports_cpu_kernels(model, strategy) == chosen
+
+
+OTHERS = {
+    "valid padding": lambda: keras.layers.Conv2D(5, 4, strides=2, padding="valid"),
+    "same padding, stride 1": lambda: keras.layers.Conv2D(5, 4, padding="same"),
+    "an activation": lambda: keras.layers.Conv2D(5, 4, strides=2, padding="same", activation="tanh"),
+    "groups": lambda: keras.layers.Conv2D(6, 4, strides=2, padding="same", groups=3),
+    "dilation": lambda: keras.layers.Conv2D(5, 4, padding="valid", dilation_rate=2),
+    "another kernel": lambda: keras.layers.Conv2D(5, (4, 3), strides=2, padding="same"),
+    "another stride": lambda: keras.layers.Conv2D(5, 4, strides=(2, 1), padding="same"),
+    "transposed, stride 1": lambda: keras.layers.Conv2DTranspose(5, 4, padding="same"),
+    "transposed, valid": lambda: keras.layers.Conv2DTranspose(5, 4, strides=2, padding="valid"),
+    "transposed, activation": lambda: keras.layers.Conv2DTranspose(5, 4, strides=2, padding="same", activation="relu"),
+    "transposed, output padding": lambda: keras.layers.Conv2DTranspose(
+        5, 4, strides=2, padding="same", output_padding=1
+    ),
+    "groups of channels": lambda: keras.layers.GroupNormalization(groups=3),
+    "no scale": lambda: keras.layers.GroupNormalization(groups=-1, scale=False),
+    "no centre": lambda: keras.layers.GroupNormalization(groups=-1, center=False),
+    "another axis": lambda: keras.layers.GroupNormalization(groups=-1, axis=1),
+}
+FITTING = {
+    "down": lambda: keras.layers.Conv2D(5, 4, strides=2, padding="same"),
+    "up": lambda: keras.layers.Conv2DTranspose(5, 4, strides=2, padding="same", use_bias=False),
+    "unit": lambda: keras.layers.Conv2D(5, 4, padding="valid"),
+    "single": lambda: keras.layers.Conv2D(1, 4, padding="valid"),
+    "norm": lambda: keras.layers.GroupNormalization(groups=-1),
+}
+
+
+@pytest.mark.parametrize("name", [*OTHERS, *FITTING])
+@pytest.mark.parametrize("shape", [(12, 16, 6), (13, 15, 6)], ids=["even", "odd"])
+def test_a_layer_is_replaced_on_an_exact_match_only_and_computes_the_same(name, shape):
+    image = keras.Input(shape)
+    layer = (OTHERS | FITTING)[name]()
+    model = keras.Model(image, layer(image))
+    twin = accelerate.accelerate(model)
+    replaced = twin.layers[1] is not layer
+    assert replaced == (name in FITTING and not (name == "down" and shape[0] % 2))
+    x = normal((1, *shape), 0)
+    for values in gradients_of(model, model, x, (0, 1)), gradients_of(model, twin, x, (0, 1)):
+        assert all(np.isfinite(value).all() for value in values)
+    for got, wanted in zip(gradients_of(model, twin, x, (0, 1)), gradients_of(model, model, x, (0, 1)), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-4 * max(1.0, float(tf.reduce_max(tf.abs(wanted)))))
+
+
+class Doubled(keras.layers.Conv2D):
+    def call(self, x):
+        return 2.0 * super().call(x)
+
+
+def test_subclasses_shared_layers_and_nested_models_are_left_alone():
+    image = keras.Input((16, 16, 4))
+    shared = keras.layers.Conv2DTranspose(4, 4, strides=2, padding="same")
+    inner = keras.Input((8, 8, 4))
+    nested = keras.Model(inner, keras.layers.Conv2D(4, 4, strides=2, padding="same")(inner))
+    x = Doubled(4, 4, strides=2, padding="same")(image)
+    x = shared(shared(nested(x)))
+    model = keras.Model(image, x)
+    twin = accelerate.accelerate(model)
+    assert all(layer is other for layer, other in zip(twin.layers[1:], model.layers[1:], strict=True))
+    values = normal((2, 16, 16, 4), 0)
+    np.testing.assert_allclose(twin(values), model(values), atol=1e-6)

@@ -1,0 +1,1 @@
+"""The text files that an export writes for TensorFlow Serving."""
