@@ -58,7 +58,7 @@ def test_a_wrong_name_is_refused_before_tensorflow_is_loaded():
 
 def test_the_defaults_are_those_of_training(tmp_path):
     for dataset, task in [*((name, "pairs") for name in available()), *((str(tmp_path), task) for task in TASKS)]:
-        trained = recipe(dataset, task)
+        trained = recipe(dataset, task=task)
         data = trained.data
         flags, made = inspect.parse([f"--dataset={dataset}", f"--task={task}"])
         assert flags.output.name == trained.run.workdir.name

@@ -14,10 +14,10 @@ from tfpix2pix.config import (
     ObjectiveConfig,
     RunConfig,
     TrainConfig,
-    differences,
 )
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.recipes import recipe
+from tfpix2pix.recipes import recipe, recipe_of
+from tfpix2pix.training.run_directory import differences
 
 
 def test_facades_are_trained_as_in_the_paper():
@@ -30,6 +30,48 @@ def test_facades_are_trained_as_in_the_paper():
     assert (config.objective.adversarial, config.objective.gan_loss) == ("cgan", "vanilla")
     assert config.run.workdir == Path("runs/facades")
     assert config.run.total_steps(pairs=400, batch_size=1) == 80_000
+
+
+def test_the_modern_recipe_is_chosen_by_name():
+    config = recipe("facades", "modern")
+    assert (config.run.recipe, recipe("facades").run.recipe, recipe("facades", "paper")) == (
+        "modern",
+        "paper",
+        recipe("facades"),
+    )
+    assert (config.model.generator, config.model.discriminator, config.model.norm) == (
+        "residual_unet",
+        "multiscale",
+        "none",
+    )
+    assert config.objective.losses == ("feature_matching=10", "perceptual=10")
+    assert (config.objective.l1_weight, config.objective.discriminator_learning_rate) == (25, 4e-4)
+    assert config.data == recipe("facades").data
+    assert config.run.epochs == 200
+    assert recipe("openmoji", "modern").model.base_filters == 32  # of the data set
+    assert TrainConfig.from_json(config.to_json()) == config
+
+
+def test_the_command_line_names_the_recipe():
+    assert recipe_of(["--recipe=modern", "--base-filters=8"]) == recipe("synthetic", "modern")
+    assert recipe_of(["--dataset=maps", "--recipe", "modern"]) == recipe("maps", "modern")
+    assert recipe_of(["--recipe=other"]) == recipe("synthetic")  # the flag's own check refuses it
+
+
+def test_a_recipe_comes_first():
+    with pytest.raises(ConfigError, match="`recipe`"):
+        recipe("facades", "other")
+    with pytest.raises(ConfigError, match="`recipe`"):
+        recipe("facades").replace(recipe="modern")
+    assert recipe("facades", "modern").replace(recipe="modern", seed=1).run.seed == 1
+
+
+@pytest.mark.parametrize("choices", [{"lr_decay": "linear"}, {"adversarial_from": 0.1}])
+def test_a_schedule_fixes_the_length_of_the_run(choices):
+    config = TrainConfig().replace(steps=10, **choices)
+    (line,) = differences(config, config.replace(steps=20))
+    assert "`steps`: 10 there, 20 now" in line
+    assert differences(TrainConfig(), TrainConfig().replace(steps=20)) == []
 
 
 def test_own_folder_goes_from_a_to_b(tmp_path):

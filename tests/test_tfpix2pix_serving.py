@@ -11,7 +11,7 @@ import tensorflow as tf
 from pipelines.spec import RGB, Encoding
 from tests.serving_pictures import NAME, bomb, file_bytes, random_picture
 from tests.small import trained_generator
-from tfpix2pix.exporting import decoding, exporter, saved_model
+from tfpix2pix.exporting import decoding, exporter, saved_model, signatures
 from tfpix2pix.inference.backends import open_model
 from tfpix2pix.inference.translator import Translator
 
@@ -171,7 +171,7 @@ class TestSignatures:
     ])  # fmt: skip
     def test_what_png_does_not_hold_has_no_signature_of_files(self, given, made):
         translator = Translator(trained_generator(channels=(given.depth, made.depth), size=8), given, made)
-        assert set(saved_model.signatures(translator, LIMIT)) == {"serving_default", given.dtype}
+        assert set(signatures.signatures(translator, LIMIT)) == {"serving_default", given.dtype}
 
     def test_values_beyond_16_bits_keep_their_units(self, tmp_path, rng):
         translator = Translator(trained_generator(channels=(1, 1), size=8), HOUNSFIELD, HOUNSFIELD)

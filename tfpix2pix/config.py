@@ -85,19 +85,22 @@ class ModelConfig(Checked):
     """The two networks."""
 
     generator: Annotated[str, tyro.conf.arg(metavar="|".join(GENERATORS))] = "unet"
-    """The generator's form. `unet` has skip connections, `encoder_decoder` has none."""
+    """The generator's form. `unet` has skip connections, `encoder_decoder` has none; `residual_unet` is modern's."""
     discriminator: Annotated[str, tyro.conf.arg(metavar="|".join(DISCRIMINATORS))] = "patchgan"
-    """The discriminator's form."""
+    """The discriminator's form. `multiscale` has spectral normalisation and gives its features away."""
     base_filters: int = 64
     """Filters in the first layer; deeper layers double up to 8x."""
     patch_size: Literal[1, 16, 70, 286] = 70
-    """Receptive field of the discriminator, pixels."""
+    """Receptive field of the `patchgan` discriminator, pixels."""
+    scales: int = 1
+    """How many sizes of the image the `multiscale` discriminator looks at, each half of the one before."""
     norm: Literal["instance", "batch", "none"] = "instance"
-    """Normalisation; instance is the paper's at batch size 1."""
+    """Normalisation; instance is the paper's at batch size 1. `residual_unet` and `multiscale` have none."""
     dropout: float = 0.5
-    """Share of values dropped in the first three layers of the decoder while training: the paper's noise."""
+    """Share of values dropped in the first three layers of the decoder while training: the paper's noise.
+    `residual_unet` has none."""
 
-    _ranges = {"base_filters": (1, _UP), "dropout": (0, _BELOW_ONE)}
+    _ranges = {"base_filters": (1, _UP), "scales": (1, 4), "dropout": (0, _BELOW_ONE)}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -120,17 +123,31 @@ class ObjectiveConfig(Checked):
     l1_weight: float = 100.0
     """Weight of the L1 loss beside the adversarial one (lambda)."""
     learning_rate: float = 2e-4
-    """Adam's learning rate, for both networks."""
+    """Adam's learning rate."""
+    discriminator_learning_rate: float = 0.0
+    """The discriminator's, if it isn't the same; 0: it is."""
     lr_decay: Literal["none", "linear"] = "none"
     """`linear` decays to 0 over the second half of training."""
+    clip_norm: float = 0.0
+    """Scale the generator's gradient down to this norm where it is larger, against spikes; 0: never."""
+    clip_threshold: float = 0.0
+    """Limit Adam's steps of the generator: how far a gradient may exceed those before it, say 1; 0: without limit."""
+    adversarial_from: float = 0.0
+    """Share of training after which the discriminator joins, say 0.05; 0: at once."""
+    discriminator_shift: int = 0
+    """Shift what the discriminator sees by up to so many pixels, at random each step, against a lattice in images."""
     ema: float = 0.0
     """Decay of a moving average of the generator (EMA), say 0.999, which is then the one to use; 0 keeps none."""
+    ema_ramp: bool = False
+    """Let that decay rise from 0.1 as (1 + t) / (10 + t) with the step t, so that it suits short runs too."""
     losses: tuple[str, ...] = ()
     """Further terms that the generator minimises, NAME=WEIGHT each."""
     custom_losses: tyro.conf.Suppress[tuple[str, ...]] = ()
     """The same, of terms that a program brought along."""
 
     _ranges = {"l1_weight": (0, _UP), "learning_rate": (1e-12, _UP), "ema": (0, _BELOW_ONE)}
+    _ranges |= {"discriminator_learning_rate": (0, _UP), "clip_norm": (0, _UP), "clip_threshold": (0, _UP)}
+    _ranges |= {"adversarial_from": (0, _BELOW_ONE), "discriminator_shift": (0, _UP)}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -149,6 +166,8 @@ class ObjectiveConfig(Checked):
 class RunConfig(Checked):
     """How long, where, and on what."""
 
+    recipe: Literal["paper", "modern"] = "paper"
+    """What all other flags are by default: the paper's networks and losses, or ones of today with sharper images."""
     workdir: Path = Path("runs") / DEFAULT_DATASET
     """Folder that the run is written to; a run that is found there resumes."""
     epochs: int = 200
@@ -220,6 +239,8 @@ class TrainConfig:
             >>> TrainConfig().replace(base_filters=16, steps=20_000)
         """
         groups = {name: dict[str, Any]() for name in GROUPS}
+        if choices.get("recipe", self.run.recipe) != self.run.recipe:
+            raise ConfigError("`recipe` decides all other choices, so it comes first: recipe(dataset, name).")
         for choice, value in choices.items():
             group = next((name for name, kind in GROUPS.items() if choice in _names(kind)), None)
             if group is None:
@@ -261,33 +282,6 @@ GROUPS: dict[str, Any] = {
 _PATHS = ("data_dir", "exclude", "workdir", "init_from")
 _RENAMED = {"leave_out": "exclude", "mirror": "flip", "hole": "mask"}  # since version 0.1
 _DROPPED = ("recompute",)  # changed no result
-
-
-_SCHEDULED = (
-    ", but `lr_decay` linear makes the length a part of the schedule: to train longer, start a new run from this one's "
-    "weights with `init_from`"
-)
-
-
-def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
-    """Returns one line for each choice that makes `new` another run than `old`.
-
-    Where the data and the results lie, how long the run is (at a constant learning rate) and how often it is looked
-    at may change when a run resumes. Whether the data are the same, their fingerprint tells.
-    """
-    may_change = {"dataset", "data_dir", "exclude", "value_range", "check_data", "cache_gib"}
-    may_change |= {"workdir", "strategy", "sample_every", "checkpoint_minutes", "best_metric", "patience"}
-    if new.objective.lr_decay == "none":
-        may_change |= {"steps", "epochs"}
-    lines = []
-    for group, before in dataclasses.asdict(old).items():
-        after = dataclasses.asdict(getattr(new, group))
-        lines += [
-            f"`{name}`: {before[name]} there, {after[name]} now{_SCHEDULED if name in ('steps', 'epochs') else ''}"
-            for name in before
-            if name not in may_change and before[name] != after[name]
-        ]
-    return lines
 
 
 def _read_group(group: Any, values: Mapping[str, Any]) -> Any:

@@ -51,14 +51,31 @@ GENERATORS = Registry(
     {
         "unet": "tfpix2pix.models.unet:unet_generator",
         "encoder_decoder": "tfpix2pix.models.unet:encoder_decoder_generator",
+        "residual_unet": "tfpix2pix.models.residual_unet:residual_unet_generator",
     },
 )
-"""Each takes `(image_shape, output_channels, base_filters, norm, dropout, *, dtype, seed)`."""
+"""Each takes `(image_shape, output_channels)` and, by name, what it has of `base_filters`, `norm`, `dropout`, `dtype`
+and `seed`."""
 
-DISCRIMINATORS = Registry("discriminator", {"patchgan": "tfpix2pix.models.patchgan:patchgan_discriminator"})
-"""Each takes `(input_shape, target_shape, base_filters, patch_size, norm, conditional, *, dtype, seed)`."""
+DISCRIMINATORS = Registry(
+    "discriminator",
+    {
+        "patchgan": "tfpix2pix.models.patchgan:patchgan_discriminator",
+        "multiscale": "tfpix2pix.models.multiscale:multiscale_discriminator",
+    },
+)
+"""Each takes `(input_shape, target_shape)` and, by name, what it has of `base_filters`, `patch_size`, `norm`, `scales`,
+`conditional`, `dtype` and `seed`."""
 
-LOSSES = Registry("loss", {"gan": "tfpix2pix.losses.adversarial:Adversarial", "l1": "tfpix2pix.losses.l1:L1"})
+LOSSES = Registry(
+    "loss",
+    {
+        "gan": "tfpix2pix.losses.adversarial:Adversarial",
+        "l1": "tfpix2pix.losses.l1:L1",
+        "feature_matching": "tfpix2pix.losses.feature_matching:FeatureMatching",
+        "perceptual": "tfpix2pix.losses.perceptual:Perceptual",
+    },
+)
 """Each is a `tfpix2pix.losses.Loss` that takes its `weight`."""
 
 VALIDATION_METRICS = Registry(

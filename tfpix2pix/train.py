@@ -46,6 +46,8 @@ def run(config: TrainConfig) -> int:
 
     precision = "float32" if config.run.mixed_precision == "none" else f"mixed {config.run.mixed_precision}"
     print(devices.describe(precision, 1 if config.run.strategy == "one" else None), file=sys.stderr)
+    other = "modern" if config.run.recipe == "paper" else "paper"
+    print(f"Recipe: {config.run.recipe}; --recipe={other} gives the other one.", file=sys.stderr)
     try:
         done = fit(config)
     except KeyboardInterrupt:

@@ -186,7 +186,7 @@ def _data(trained: TrainConfig | None, given: Mapping[str, Any], model: str) -> 
             f"Nothing beside {model} says what it was trained on. Give `dataset`, and where they aren't that data "
             "set's own, `direction`, `image_size` and the like."
         )
-    data = trained.data if trained else recipe(given["dataset"], given.get("task", "pairs")).data
+    data = trained.data if trained else recipe(given["dataset"], task=given.get("task", "pairs")).data
     if given.get("dataset", data.dataset) != data.dataset:
         data = dataclasses.replace(data, data_dir=None, value_range="", exclude=None)  # were the other data set's
     return dataclasses.replace(data, **given)

@@ -105,7 +105,7 @@ def warm_up_records(translator: Translator, name: str, examples: Sequence[npt.ND
 
 def _arguments(translator: Translator, example: npt.NDArray[Any]) -> Iterator[tuple[str, str, Any]]:
     """Yields each signature's name, its input's name and what it takes for one example."""
-    from tfpix2pix.exporting import saved_model
+    from tfpix2pix.exporting import signatures
 
     encoding = translator.input_encoding
     if example.ndim != 3 or example.shape[-1] != encoding.channels or example.dtype != encoding.dtype:
@@ -115,10 +115,10 @@ def _arguments(translator: Translator, example: npt.NDArray[Any]) -> Iterator[tu
         )
     batch = tf.constant(example)[tf.newaxis]
     seen = encode.classes(batch, encoding) if encoding.kind == "labels" else batch
-    yield saved_model.VALUES, "image", encode.to_network(seen, encoding).numpy()
-    yield saved_model.array_signature(encoding), "image", batch.numpy()
-    if saved_model.speaks_png(translator):
-        yield saved_model.BYTES, "image_bytes", [tf.io.encode_png(example).numpy()]
+    yield signatures.VALUES, "image", encode.to_network(seen, encoding).numpy()
+    yield signatures.array_signature(encoding), "image", batch.numpy()
+    if signatures.speaks_png(translator):
+        yield signatures.BYTES, "image_bytes", [tf.io.encode_png(example).numpy()]
 
 
 def _configuration(file: Path, name: str) -> str | None:

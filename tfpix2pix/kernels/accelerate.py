@@ -20,6 +20,7 @@ from tfpix2pix.kernels.matching import (
     is_unit_convolution,
     is_up_convolution,
 )
+from tfpix2pix.models.spectral import SpectralConv2D
 
 _Form = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -59,26 +60,27 @@ class _CpuKernel(keras.layers.Layer):
     """A layer's weights under another form of its arithmetic."""
 
     def __init__(
-        self, original: keras.layers.Layer, compute: Callable[[keras.layers.Layer, tf.Tensor], tf.Tensor]
+        self, original: keras.layers.Layer, compute: Callable[[keras.layers.Layer, tf.Tensor, bool], tf.Tensor]
     ) -> None:
         super().__init__(name=original.name, dtype=original.dtype_policy)
         self._original, self._compute = original, compute
 
-    def call(self, x: tf.Tensor) -> tf.Tensor:
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Computes what the original layer does."""
-        return self._compute(self._original, x)
+        return self._compute(self._original, x, training)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns the original's."""
         return self._original.compute_output_shape(input_shape)
 
 
-def _convolved(form: _Form, layer: keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
-    output = form(x, tf.convert_to_tensor(layer.kernel))
+def _convolved(form: _Form, layer: keras.layers.Layer, x: tf.Tensor, training: bool) -> tf.Tensor:
+    kernel = layer.normalized_kernel(training) if isinstance(layer, SpectralConv2D) else layer.kernel
+    output = form(x, tf.convert_to_tensor(kernel))
     return output if layer.bias is None else tf.nn.bias_add(output, tf.convert_to_tensor(layer.bias))
 
 
-def _normalised(norm: keras.layers.GroupNormalization, x: tf.Tensor) -> tf.Tensor:
+def _normalised(norm: keras.layers.GroupNormalization, x: tf.Tensor, training: bool) -> tf.Tensor:
     """Instance normalisation, for a single image computed as what it then is: batch normalisation, a fused op."""
     if x.shape[0] != 1 or x.dtype != tf.float32:
         return norm(x)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import keras
 
+from tfpix2pix.models.spectral import SpectralConv2D
+
 
 def is_up_convolution(layer: keras.layers.Layer) -> bool:
     """Tells of a 4x4 transposed convolution of stride 2 with padding `same` and nothing else."""
@@ -11,8 +13,8 @@ def is_up_convolution(layer: keras.layers.Layer) -> bool:
 
 
 def is_down_convolution(layer: keras.layers.Layer) -> bool:
-    """Tells of a 4x4 convolution of stride 2 with padding `same` and nothing else."""
-    return type(layer) is keras.layers.Conv2D and _is_plain(layer) and _halves(layer)
+    """Tells of a 4x4 convolution of stride 2 with padding `same` and nothing else but spectral normalisation."""
+    return type(layer) in (keras.layers.Conv2D, SpectralConv2D) and _is_plain(layer) and _halves(layer)
 
 
 def is_unit_convolution(layer: keras.layers.Layer) -> bool:

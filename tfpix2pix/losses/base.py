@@ -41,6 +41,8 @@ class ForwardPass(NamedTuple):
         output: what the generator makes of `input`, like `target`.
         real: the discriminator's judgement of `target`; `None` without a discriminator.
         fake: its judgement of `output`.
+        seed: int32 `(2,)` for terms that draw random numbers, another one each step. It is the same on all replicas:
+            what is drawn for a batch as a whole gives the same losses on any number of them.
     """
 
     input: tf.Tensor
@@ -48,6 +50,7 @@ class ForwardPass(NamedTuple):
     output: tf.Tensor
     real: Judgement | None = None
     fake: Judgement | None = None
+    seed: tf.Tensor | tuple[int, int] = (0, 0)
 
 
 class Loss:
@@ -66,6 +69,7 @@ class Loss:
     """
 
     needs_discriminator = False
+    needs_features = False  # of the discriminator
 
     def __init__(self, weight: float = 1.0, name: str | None = None) -> None:
         self.weight = float(weight)

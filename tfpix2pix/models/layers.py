@@ -35,6 +35,14 @@ class SeededInitializers:
         """Returns a new initializer that draws from N(mean, 0.02)."""
         return keras.initializers.RandomNormal(mean, 0.02, seed=self.next_seed())
 
+    def variance_scaling(self, scale: float) -> keras.initializers.Initializer:
+        """Returns a new initializer of variance `scale` over the number of inputs.
+
+        A layer then gives `scale` times the mean square of its inputs: 2 keeps the variance of what passed a ReLU
+        (He et al. 2015), 1 that of anything else.
+        """
+        return keras.initializers.VarianceScaling(scale, seed=self.next_seed())
+
     def next_seed(self) -> int:
         """Returns the next number of the seed's own stream, in [0, 2^31)."""
         return int(self._seeds.integers(2**31))

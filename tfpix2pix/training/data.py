@@ -68,7 +68,7 @@ def load(name: str = DataConfig.dataset, **choices: Any) -> Data:
         ConfigError: if a choice isn't known or allowed.
         DatasetError: if the data set can't be had.
     """
-    return open_data(recipe(name, choices.get("task", "pairs")).replace(**choices).data)
+    return open_data(recipe(name, task=choices.get("task", "pairs")).replace(**choices).data)
 
 
 def preprocessing(data: DataConfig) -> Preprocessing:

@@ -38,7 +38,7 @@ def fit(
         callbacks: Keras callbacks, or `training.callbacks.Callback`s.
         verbose: whether progress is shown on the standard error output.
         choices: fields of `config.DataConfig`, `ModelConfig`, `ObjectiveConfig` and `RunConfig` that are to differ,
-            such as `base_filters=16` or `steps=20_000`.
+            such as `base_filters=16` or `steps=20_000`; `recipe="modern"` is where they start from.
 
     Returns:
         The run's folder.
@@ -53,7 +53,10 @@ def fit(
     Example:
         >>> run = tfpix2pix.fit("facades", base_filters=16, steps=20_000)
     """
-    config = data if isinstance(data, TrainConfig) else recipe(str(data), choices.get("task", "pairs"))
+    if isinstance(data, TrainConfig):
+        config = data
+    else:
+        config = recipe(str(data), choices.pop("recipe", None), task=choices.get("task", "pairs"))
     config = config.replace(**choices)
     if CUSTOM in (config.model.generator, config.model.discriminator):
         raise ConfigError("This run's networks were brought along by a program: train it with the same `Trainer`.")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +41,20 @@ def build(config: TrainConfig, input_channels: int = 3, target_channels: int = 3
     dtype = "float32" if run.mixed_precision == "none" else f"mixed_{run.mixed_precision}"
     input_shape, target_shape = (*data.image_size, input_channels), (*data.image_size, target_channels)
     try:
-        generator = GENERATORS[model.generator](
-            input_shape, target_channels, model.base_filters, model.norm, model.dropout, dtype=dtype, seed=run.seed
+        choices = {"base_filters": model.base_filters, "norm": model.norm, "dtype": dtype}
+        generator = _made_by(
+            GENERATORS[model.generator], input_shape, target_channels, **choices, dropout=model.dropout, seed=run.seed
         )
         discriminator = None
         if goal.adversarial != "none":
-            discriminator = DISCRIMINATORS[model.discriminator](
+            discriminator = _made_by(
+                DISCRIMINATORS[model.discriminator],
                 input_shape,
                 target_shape,
-                model.base_filters,
-                model.patch_size,
-                model.norm,
-                goal.adversarial == "cgan",
-                dtype=dtype,
+                **choices,
+                patch_size=model.patch_size,
+                scales=model.scales,
+                conditional=goal.adversarial == "cgan",
                 seed=_second_seed(run.seed),
             )
     except ValueError as error:
@@ -63,19 +65,29 @@ def build(config: TrainConfig, input_channels: int = 3, target_channels: int = 3
         name, _, weight = text.partition("=")
         terms.append(LOSSES[name](weight=float(weight)))
 
-    def rate() -> float | LinearDecay:
-        return LinearDecay(goal.learning_rate, total_steps) if goal.lr_decay == "linear" else goal.learning_rate
+    def schedule(rate: float) -> float | LinearDecay:
+        return LinearDecay(rate, total_steps) if goal.lr_decay == "linear" else rate
 
-    return Pix2Pix(
-        generator,
-        discriminator,
-        terms,
-        generator_optimizer=FusedAdam(rate()),
-        discriminator_optimizer=FusedAdam(rate()) if discriminator else None,
-        ema=goal.ema,
-        seed=run.seed,
-        jit_compile=run.jit_compile,
-    )
+    try:
+        return Pix2Pix(
+            generator,
+            discriminator,
+            terms,
+            generator_optimizer=FusedAdam(
+                schedule(goal.learning_rate),
+                clip_threshold=goal.clip_threshold or None,
+                global_clipnorm=goal.clip_norm or None,
+            ),
+            discriminator_optimizer=FusedAdam(schedule(goal.discriminator_learning_rate or goal.learning_rate)),
+            discriminator_shift=goal.discriminator_shift,
+            adversarial_from=round(goal.adversarial_from * total_steps),
+            ema=goal.ema,
+            ema_ramp=goal.ema_ramp,
+            seed=run.seed,
+            jit_compile=run.jit_compile,
+        )
+    except ValueError as error:
+        raise ConfigError(f"The networks and the losses don't fit each other: {error}") from error
 
 
 def describe(model: Pix2Pix, data: Mapping[str, Source], preprocessing: Preprocessing) -> TrainConfig:
@@ -103,10 +115,18 @@ def describe(model: Pix2Pix, data: Mapping[str, Source], preprocessing: Preproce
             adversarial=adversarial,  # type: ignore[arg-type]
             gan_loss=model.adversarial.kind if model.adversarial else "vanilla",  # type: ignore[arg-type]
             l1_weight=weights.get("l1", 0.0),
+            discriminator_shift=model.discriminator_shift,
             ema=model.ema,
+            ema_ramp=model.ema_ramp,
             custom_losses=tuple(own),
         ),
     )
+
+
+def _made_by(builder: Callable[..., keras.Model], *shapes: Any, **choices: Any) -> keras.Model:
+    """Builds a network of shapes and those choices that it has."""
+    known = inspect.signature(builder).parameters
+    return builder(*shapes, **{name: value for name, value in choices.items() if name in known})
 
 
 def initialize_from(model: Pix2Pix, source: Path) -> list[str]:

@@ -20,6 +20,11 @@ class FusedAdam(keras.optimizers.Adam):
         beta_1: decay of the first moment.
         beta_2: decay of the second moment.
         epsilon: added to the root of the second moment.
+        clip_threshold: the largest root mean square, over a weight, of its gradient over the root of its second
+            moment; above it the learning rate is smaller for this step (Shazeer and Stern 2018, section 6; Wortsman
+            et al. 2023). `None`: there is no limit, and with these defaults a gradient that is far larger than those
+            before it moves a weight by up to 16 times the learning rate, which can blow up a network without
+            normalisation.
         name: of the optimizer.
         kwargs: as for any Keras optimizer.
     """
@@ -30,12 +35,14 @@ class FusedAdam(keras.optimizers.Adam):
         beta_1: float = 0.5,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
+        clip_threshold: float | None = None,
         name: str = "fused_adam",
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, name=name, **kwargs)
         if self.amsgrad:
             raise ValueError("FusedAdam has no `amsgrad`; keras.optimizers.Adam has.")
+        self.clip_threshold = clip_threshold
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         """Updates one variable; Keras calls it on each replica with gradients that are summed already."""
@@ -47,12 +54,15 @@ class FusedAdam(keras.optimizers.Adam):
         """Updates this replica's copy of every variable, in replica context.
 
         All replicas call it with the same numbers, so no merge between them is needed, and it may stand in a
-        `tf.cond`. Clipping, weight decay and other extras of Keras's optimizers are not applied.
+        `tf.cond`. Of the extras of Keras's optimizers only `global_clipnorm` is applied, here to the sum over
+        replicas; all gradients are then in memory at once.
 
         Args:
             gradients: float32, one a variable, already summed over replicas.
             learning_rate: float32 scalar.
         """
+        if self.global_clipnorm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.global_clipnorm)
         step = self.iterations.value.read_value() + 1
         variables = zip(self._trainable_variables, gradients, self._momentums, self._velocities, strict=True)
         earlier: list[tf.Tensor] = []
@@ -78,9 +88,13 @@ class FusedAdam(keras.optimizers.Adam):
         """Returns the first and second moment of each of them."""
         return [(m.value, v.value) for m, v in zip(self._momentums, self._velocities, strict=True)]
 
+    def get_config(self) -> dict[str, Any]:
+        """Returns what makes the optimizer again."""
+        return super().get_config() | {"clip_threshold": self.clip_threshold}
+
     def is_plain(self) -> bool:
         """Tells whether `apply_summed` does all that `apply` does."""
-        extras = (self.clipnorm, self.clipvalue, self.global_clipnorm, self.weight_decay, self.use_ema)
+        extras = (self.clipnorm, self.clipvalue, self.weight_decay, self.use_ema)
         return not any(extras) and not self.gradient_accumulation_steps
 
 
@@ -94,6 +108,11 @@ def _fused_update(
     learning_rate: tf.Tensor,
 ) -> None:
     power = tf.cast(step, tf.float32)
+    if adam.clip_threshold:
+        square = tf.square(gradient)
+        moment = (adam.beta_2 * v.value + (1.0 - adam.beta_2) * square) / (1.0 - tf.pow(float(adam.beta_2), power))
+        size = tf.sqrt(tf.reduce_mean(tf.math.divide_no_nan(square, moment)))
+        learning_rate /= tf.maximum(size / adam.clip_threshold, 1.0)
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
         m=m.value.handle,

@@ -36,7 +36,13 @@ class Pix2Pix(keras.Model):
             By default `Adversarial()` and `L1(100)`, the paper's, without a discriminator `L1` alone.
         generator_optimizer: any Keras optimizer; by default `FusedAdam()`.
         discriminator_optimizer: likewise.
+        discriminator_shift: while training, the discriminator sees all images of a step shifted by up to so many
+            pixels each way, so that no place of its grid is a place of the image: else its strides may leave a
+            lattice in the output.
+        adversarial_from: first step that the discriminator is trained in, and in which terms that need it count.
         ema: decay of a moving average of the generator's weights, which is then the one to evaluate; 0 keeps none.
+        ema_ramp: whether that decay rises as (1 + t) / (10 + t) with the step t, so that the average of a short run
+            isn't one of initial weights.
         seed: of the noise.
         jit_compile: whether XLA compiles losses and gradients, for each device on its own.
         use_cpu_kernels: whether convolutions and norms are computed in the forms that are faster on CPUs, where these
@@ -66,7 +72,10 @@ class Pix2Pix(keras.Model):
         *,
         generator_optimizer: keras.optimizers.Optimizer | None = None,
         discriminator_optimizer: keras.optimizers.Optimizer | None = None,
+        discriminator_shift: int = 0,
+        adversarial_from: int = 0,
         ema: float = 0.0,
+        ema_ramp: bool = False,
         seed: int = 0,
         jit_compile: bool = False,
         use_cpu_kernels: bool = True,
@@ -77,6 +86,8 @@ class Pix2Pix(keras.Model):
             losses = [L1()] if discriminator is None else [Adversarial(), L1()]
         self.terms, self.adversarial = _checked(tuple(losses), generator, discriminator)
         self.generator, self.discriminator = generator, discriminator
+        self.discriminator_shift, self.adversarial_from = discriminator_shift, adversarial_from
+        self.ema_ramp = ema_ramp
         self.ema, self.seed, self.compile_by_xla, self.use_cpu_kernels = ema, seed, jit_compile, use_cpu_kernels
         self.conditional = discriminator is not None and len(discriminator.inputs) == 2
         self.loss_names = (*(("d_loss",) if discriminator else ()), *(f"g_{term.name}" for term in self.terms))
@@ -173,11 +184,16 @@ class Pix2Pix(keras.Model):
         return one_step.update(self, batch, step, global_batch_size, monitor)
 
     def networks(self) -> Networks:
-        """Returns the networks in the form that they are computed in, with the same variables."""
+        """Returns the networks in the form that they are trained in, with the same variables.
+
+        A generator whose last layer clips to [-1, 1] (`keras.layers.Activation("hard_tanh")`) is trained without it:
+        a clipped value has no gradient, so it could never come back.
+        """
         if self._networks is None:
             # Built in eager context, and kept where Keras doesn't look for layers.
             with tf.init_scope():
-                forms = [model and self._fast(model) for model in (self.generator, self.discriminator)]
+                trained = (_without_clip(self.generator), self.discriminator)
+                forms = [model and self._fast(model) for model in trained]
             object.__setattr__(self, "_networks", Networks(*forms))
         assert self._networks is not None
         return self._networks
@@ -192,7 +208,8 @@ class Pix2Pix(keras.Model):
 
     def named_variables(self) -> dict[str, tf.Variable]:
         """Returns every variable that training changes, each under a name that tells what it is and is its own."""
-        return named_variables(self)
+        roles = {"generator": self.generator, "discriminator": self.discriminator, "average": self.ema_generator}
+        return named_variables(roles, self.optimizers, self.loss_scale)
 
     def _fast(self, network: keras.Model) -> keras.Model:
         if self.use_cpu_kernels and accelerate.supports_cpu_kernels(network, self.distribute_strategy):
@@ -211,7 +228,12 @@ class Pix2Pix(keras.Model):
         for optimizer in self.optimizers:
             if isinstance(optimizer, FusedAdam) and not optimizer.is_plain():
                 raise ValueError(
-                    "FusedAdam of Pix2Pix takes no clipping, decay or averages; keras.optimizers.Adam does."
+                    "FusedAdam of Pix2Pix takes `global_clipnorm`, but no other clipping, decay or averages; "
+                    "keras.optimizers.Adam does."
+                )
+            if self.adversarial_from and optimizer is not self.generator_optimizer and type(optimizer) is not FusedAdam:
+                raise ValueError(
+                    f"`adversarial_from` needs FusedAdam for the discriminator. Received: {type(optimizer).__name__}"
                 )
             if self.loss_scale is not None and not isinstance(optimizer, FusedAdam):
                 raise ValueError(f"float16 needs FusedAdam. Received: {type(optimizer).__name__}")
@@ -221,14 +243,18 @@ def _checked(
     losses: tuple[Loss, ...], generator: keras.Model, discriminator: keras.Model | None
 ) -> tuple[tuple[Loss, ...], Adversarial | None]:
     """Returns the terms and the adversarial one among them, once it is known that they fit the networks."""
+    for role, network in (("generator", generator), ("discriminator", discriminator)):
+        if network is not None:
+            _check_network(role, network)
     for term in losses:
         if not isinstance(term, Loss):
             raise ValueError(f"`losses` are instances of tfpix2pix.losses.Loss. Received: {term!r}")
         if term.needs_discriminator and discriminator is None:
             raise ValueError(f"The loss {term.name!r} needs a discriminator.")
-    for role, network in (("generator", generator), ("discriminator", discriminator)):
-        if network is not None:
-            _check_network(role, network)
+        if discriminator is not None and term.needs_features and not Judgement.of(discriminator.output).features:
+            raise ValueError(
+                f"The loss {term.name!r} needs a discriminator that gives its features, as `multiscale` does."
+            )
     names = [term.name for term in losses]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"`losses` need at least one term, and a name of its own each. Received: {names}")
@@ -273,6 +299,14 @@ def _built(optimizer: keras.optimizers.Optimizer | None, model: keras.Model) -> 
     optimizer = FusedAdam() if optimizer is None else keras.optimizers.get(optimizer)
     optimizer.build(model.trainable_variables)
     return optimizer
+
+
+def _without_clip(generator: keras.Model) -> keras.Model:
+    """Returns the generator up to what its last layer clips, otherwise the generator itself."""
+    last = generator.layers[-1]
+    if isinstance(last, keras.layers.Activation) and last.activation is keras.activations.hard_tanh:
+        return keras.Model(generator.inputs, last.input, name=generator.name)
+    return generator
 
 
 def _as_batch(data: Any) -> Batch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.cache import write_atomically
-from tfpix2pix.config import TrainConfig, differences
+from tfpix2pix.config import TrainConfig
 from tfpix2pix.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+_SCHEDULED = (
+    ", but `lr_decay` linear and `adversarial_from` make the length a part of the schedule: to train longer, start a "
+    "new run from this one's weights with `init_from`"
+)
 
 
 class RunDirectory:
@@ -177,6 +183,27 @@ class RunDirectory:
     def sample(self, step: int) -> Path:
         """Returns where the sample sheet of that step lies."""
         return self.samples / f"step_{step:06d}.png"
+
+
+def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
+    """Returns one line for each choice that makes `new` another run than `old`.
+
+    Where the data and the results lie, how long the run is (at a constant learning rate) and how often it is looked
+    at may change when a run resumes. Whether the data are the same, their fingerprint tells.
+    """
+    may_change = {"dataset", "data_dir", "exclude", "value_range", "check_data", "cache_gib"}
+    may_change |= {"recipe", "workdir", "strategy", "sample_every", "checkpoint_minutes", "best_metric", "patience"}
+    if new.objective.lr_decay == "none" and not new.objective.adversarial_from:
+        may_change |= {"steps", "epochs"}
+    lines = []
+    for group, before in dataclasses.asdict(old).items():
+        after = dataclasses.asdict(getattr(new, group))
+        lines += [
+            f"`{name}`: {before[name]} there, {after[name]} now{_SCHEDULED if name in ('steps', 'epochs') else ''}"
+            for name in before
+            if name not in may_change and before[name] != after[name]
+        ]
+    return lines
 
 
 def _write_if_new(path: Path, text: str) -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
 from tfpix2pix.models.dropout import seed_states
-from tfpix2pix.training.optimizers import FusedAdam
-
-if TYPE_CHECKING:
-    from tfpix2pix.training.pix2pix import Pix2Pix
+from tfpix2pix.training.optimizers import FusedAdam, LossScale
 
 
 def states(model: keras.Model) -> list[keras.Variable]:
@@ -21,17 +17,26 @@ def states(model: keras.Model) -> list[keras.Variable]:
     return [variable for variable in model.non_trainable_weights if id(variable) not in seeds]
 
 
-def named_variables(model: Pix2Pix) -> dict[str, tf.Variable]:
-    """Returns every variable that training changes, each under a name of its own; see `Pix2Pix.named_variables`."""
+def named_variables(
+    networks: Mapping[str, keras.Model | None],
+    optimizers: Sequence[keras.optimizers.Optimizer],
+    loss_scale: LossScale | None,
+) -> dict[str, tf.Variable]:
+    """Returns every variable that training changes, each under a name that tells what it is and is its own.
+
+    Args:
+        networks: by their role; the first ones are those that the optimizers train.
+        optimizers: one for each of these.
+        loss_scale: of float16.
+    """
     named: dict[str, tf.Variable] = {}
-    roles = {"generator": model.generator, "discriminator": model.discriminator, "average": model.ema_generator}
-    for role, network in roles.items():
+    for role, network in networks.items():
         if network is not None:
             named |= weights_by_name(role, network)
-    for role, optimizer in zip(("generator", "discriminator"), model.optimizers, strict=False):
+    for role, optimizer in zip(networks, optimizers, strict=False):
         named |= _of_optimizer(f"{role}_optimizer", optimizer)
-    if model.loss_scale is not None:
-        named |= {"loss_scale/factor": model.loss_scale.factor, "loss_scale/good_steps": model.loss_scale.good_steps}
+    if loss_scale is not None:
+        named |= {"loss_scale/factor": loss_scale.factor, "loss_scale/good_steps": loss_scale.good_steps}
     return named
 
 

