@@ -1,13 +1,18 @@
 """What a Keras user brings along and can't be used is refused with a reason; what can be used works."""
 
+import importlib
+import shutil
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfpix2pix as tp
+from tests.runs import small_config
 from tests.small import SHAPE
 from tfpix2pix.errors import ConfigError
+from tfpix2pix.exporting.comparison import Measured, table
 from tfpix2pix.training.data import check_sources
 
 L = keras.layers
@@ -245,3 +250,38 @@ def test_callbacks_that_act_when_an_epoch_begins(tmp_path):
     assert rate == np.float32(2e-4 / 4)
     calls, rate = train(6)  # in the middle of what began at step 4: not halved again
     assert (calls, rate) == ([("end", 6)], np.float32(2e-4 / 4))
+
+
+def test_the_metric_that_chooses_the_best_generator_is_in_the_config(tmp_path):
+    assert trainer(tp.Pix2Pix(generator()), tmp_path, best_metric="psnr").config.run.best_metric == "psnr"
+
+
+def test_an_evaluation_whose_data_moved_says_so(tmp_path, pairs):
+    moved = tmp_path / "moved"
+    shutil.copytree(pairs, moved)
+    run = tp.fit(small_config(moved, tmp_path / "run", steps=2), verbose=False)
+    moved.rename(tmp_path / "elsewhere")
+    with pytest.raises(tp.DatasetError, match="`dataset`") as error:
+        tp.evaluate(run.folder, resamples=10)
+    assert len(str(error.value).splitlines()) == 1
+    assert tp.evaluate(run.folder, dataset=str(tmp_path / "elsewhere"), resamples=10).names
+
+
+def test_a_choice_that_is_not_known_is_named(tmp_path):
+    text = tp.TrainConfig().to_json().replace('"ema"', '"emma"')
+    with pytest.raises(ConfigError, match="'emma'"):
+        tp.TrainConfig.from_json(text)
+
+
+def test_short_times_are_not_0():
+    row = Measured(
+        "tflite_float32", "a.tflite", 1, 0.0, 0.0, 99.0, 1.0, ((32, 32),), {"1 thread": 0.034, "2 threads": 12.34}, ()
+    )
+    assert "0.03 (1 thread), 12.3 (2 threads)" in table([row])
+
+
+@pytest.mark.parametrize("name", ["evaluate", "export"])
+def test_a_command_does_not_hide_the_function_of_its_name(name):
+    module = importlib.import_module(f"tfpix2pix.{name}")
+    assert callable(module.main)
+    assert callable(getattr(tp, name))

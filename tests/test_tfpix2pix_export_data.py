@@ -113,6 +113,22 @@ def test_the_card_gives_the_figures_of_the_generator_that_is_exported(run, tmp_p
         assert step in card
 
 
+def test_the_card_finds_the_best_generator_by_the_metric_of_the_run(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["run"]["best_metric"] = "psnr"
+    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "validation.csv").write_text(
+        "step,val_l1,val_psnr,val_d_real_logit\n2,0.5,20,0\n4,0.25,10,0\n6,0.25,nan,0\n"
+    )
+    exporting.export(copy, tmp_path / "best", formats=["saved_model"], generator="best", samples=1)
+    card = (tmp_path / "best" / "MODEL_CARD.md").read_text()
+    assert "after 2 steps" in card
+    assert "validation l1: 0.5000, on [-1, 1]\n" in card
+    assert "validation psnr: 20.0000\n" in card
+
+
 def test_a_keras_file_is_exported_too(run, tmp_path, caplog):
     result = exporting.export(run / "generator.keras", tmp_path / "known", formats=["saved_model"], samples=1)
     assert json.loads((result.output / "config.json").read_text())["trained"]["data"]["image_size"] == [32, 32]

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.3.0"
@@ -46,6 +48,17 @@ def _check_pipelines() -> None:
 
 
 _check_pipelines()
+
+
+class _Package(ModuleType):
+    """This package, whose names stay what they are when a command of that name is imported: `export`, `evaluate`."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -287,6 +287,8 @@ _DROPPED = ("recompute",)  # changed no result
 def _read_group(group: Any, values: Mapping[str, Any]) -> Any:
     values = {_RENAMED.get(name, name): value for name, value in values.items() if name not in _DROPPED}
     values = {name: _as_declared(name, value) for name, value in values.items()}
+    if unknown := sorted(values.keys() - set(_names(group))):
+        raise ConfigError(f"This is not a run's config of this version: there is no choice {unknown[0]!r}.")
     for choice in dataclasses.fields(group):
         value = values.get(choice.name, choice.default)
         if not _is_like(value, choice.default):

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipelines import DatasetError, available
 from tfpix2pix.config import DataConfig, TrainConfig
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.evaluation.report import Evaluation
@@ -90,7 +91,15 @@ def evaluate(
     opened: Model = open_model(file, noise=noise) if file else model  # type: ignore[assignment]
     if noise and not opened.noise:
         raise ConfigError("`protocol='paper'` needs a model that was opened with noise.")
-    pairs = labels.with_palettes(collect.open_pairs(chosen, split, opened, images), split)
+    try:
+        pairs = labels.with_palettes(collect.open_pairs(chosen, split, opened, images), split)
+    except DatasetError as error:
+        if data.keys() & {"dataset", "data_dir"} or chosen.dataset in available() or Path(chosen.dataset).exists():
+            raise
+        raise DatasetError(
+            f"{path or 'The model'} was trained on {chosen.dataset!r}, which is not here. Give the data set, or the "
+            "folder where it lies now, as `dataset`."
+        ) from error
     about = {
         "model": str(path or type(model).__name__),
         "generator": file.name if file and file != path else None,

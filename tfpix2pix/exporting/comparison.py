@@ -148,7 +148,7 @@ def table(measured: Iterable[Measured]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        times = ", ".join(f"{time:.1f} ({how})" for how, time in row.milliseconds.items())
+        times = ", ".join(f"{time:{'.1f' if time >= 1 else '.1g'}} ({how})" for how, time in row.milliseconds.items())
         cells = [row.format, f"`{row.file}`", f"{row.bytes / 1e6:.1f}", f"{row.max_difference:.2g}"]
         cells += [f"{row.mean_difference:.2g}", f"{row.psnr:.1f}", f"{row.ssim:.4f}", times]
         lines.append(f"| {' | '.join(cells)} |")

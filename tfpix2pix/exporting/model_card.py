@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import math
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from pipelines.spec import Encoding
 from tfpix2pix import __version__, pages
 from tfpix2pix.exporting.comparison import Measured, table
 from tfpix2pix.exporting.job import Job, Subject
+from tfpix2pix.registry import VALIDATION_METRICS
 
 _KINDS = {
     "image": "image",
@@ -100,15 +102,26 @@ def _choice(name: str, value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _best(subject: Subject, rows: list[dict[str, float]]) -> dict[str, float]:
+    """Returns the evaluation at which the best generator was kept: by the run's metric, the first of equals."""
+    name = subject.trained.run.best_metric if subject.trained else "l1"
+    column = name if f"val_{name}" not in rows[0] else f"val_{name}"
+    column = column if column in rows[0] else next(key for key in rows[0] if key != "step")
+    higher = name in VALIDATION_METRICS and VALIDATION_METRICS[name].higher_is_better
+    known = [row for row in rows if not math.isnan(row[column])] or rows
+    return (max if higher else min)(known, key=lambda row: row[column])
+
+
 def _scores(subject: Subject) -> list[str]:
     """Returns the validation losses of the generator that is exported, which needn't be the last one."""
     if subject.run is None or not (rows := _read_csv(subject.run.validation)):
         return ["not measured"]
     names = [name for name in rows[0] if name != "step"]
-    row = min(rows, key=lambda row: row[names[0]]) if subject.best else rows[-1]
+    row = _best(subject, rows) if subject.best else rows[-1]
     which = "the best generator of the run" if subject.best else "the run's last generator"
     lines = [f"{which}, after {int(row['step']):,} steps"]
-    lines += [f"validation {name.removeprefix('val_')}: {row[name]:.4f}, on [-1, 1] where it is L1" for name in names]
+    units = {"val_l1": ", on [-1, 1]"}
+    lines += [f"validation {name.removeprefix('val_')}: {row[name]:.4f}{units.get(name, '')}" for name in names]
     if (file := subject.run.folder / "evaluation.json").exists():
         lines.append(f"all scores: `{file.name}` of the run")
     return lines

@@ -54,7 +54,7 @@ class Samples:
             self._files = list_images(Path(calibration))
             self.note = f"Files were compared with Keras on images of {calibration}."
             return
-        reason = "there is no run that tells the data set"
+        reason = "there is no run that tells the data set."
         if subject.trained is not None:
             data = _moved(subject.trained.data, dataset, data_dir)
             try:
@@ -64,7 +64,8 @@ class Samples:
             except DatasetError as error:
                 if dataset is not None or data_dir is not None:
                     raise
-                reason = str(error).splitlines()[0]
+                first = str(error).splitlines()[0].partition(" Known data sets:")[0]
+                reason = f"the run's data set can't be opened: {first}"
         if required:
             raise ConfigError(
                 f"tflite_int8 is fitted to images, and {reason} Give the data set's folder as `dataset` or "

@@ -104,6 +104,8 @@ class Trainer:
                 "cache_gib": cache_gib,
                 "patience": patience,
             }
+            if best_metric in VALIDATION_METRICS:
+                run_choices["best_metric"] = best_metric
             config = networks.describe(model, data, preprocessing).replace(**run_choices)
         else:
             best_metric, preprocessing = config.run.best_metric, data_of.preprocessing(config.data)
