@@ -18,7 +18,6 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d{1,2})?"
 _PARAMETERS = (
     *("cache_gib", "data_dir", "dataset", "direction", "exclude", "flip", "image_size", "jitter"),
     *("mask", "one_hot", "resize", "seed", "task", "value_range"),
-    *("batch_size", "calibration", "dynamic", "formats", "generator", "noise_seed", "port", "samples", "size", "tile"),
 )
 
 

@@ -24,8 +24,9 @@ def test_sheet_shows_every_picture_pixel_for_pixel(tmp_path, rng):
 
 
 def test_loss_plot(tmp_path):
-    (tmp_path / "h.csv").write_text("step,d,g,l\n" + "".join(f"{s},0.7,0.7,{1 / s}\n" for s in range(1, 400)))
-    (tmp_path / "v.csv").write_text("step,v\n200,0.5\n399,0.4\n")
+    rows = "".join(f"{step},0.7,0.7,{1 / step}\n" for step in range(1, 400))
+    (tmp_path / "h.csv").write_text("step,d_loss,g_gan,g_l1\n" + rows)
+    (tmp_path / "v.csv").write_text("step,val_l1\n200,0.5\n399,0.4\n")
     loss_plot(tmp_path / "h.csv", tmp_path / "v.csv", tmp_path / "plot.png")
     picture = np.asarray(Image.open(tmp_path / "plot.png").convert("RGB"))
     assert picture.shape[1] > 1000

@@ -38,10 +38,11 @@ def test_l1_and_psnr_by_hand():
 
 def test_l1_is_that_of_training(rng):
     from pipelines import encode
-    from tfpix2pix import losses
+    from tfpix2pix.losses import L1, ForwardPass
 
     output, target = some(rng), some(rng)
-    expected = losses.l1_loss(*(encode.to_network(tf.constant(x), Encoding()) for x in (target, output)))
+    seen, made = (encode.to_network(tf.constant(x), Encoding()) for x in (target, output))
+    expected = L1()(ForwardPass(seen, seen, made))
     np.testing.assert_allclose(l1(output, target), expected, rtol=1e-5)
 
 

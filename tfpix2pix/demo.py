@@ -12,6 +12,7 @@ from pathlib import Path
 import tyro
 
 from pipelines import console
+from tfpix2pix import flags
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.web.build import build
 from tfpix2pix.web.server import make_server
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         demo(tyro.cli(DemoConfig, prog="python -m tfpix2pix.demo", description=__doc__, args=arguments))
     except ConfigError as error:
-        console.error(error)
+        flags.error(error, DemoConfig)
         return 2
     except KeyboardInterrupt:
         print()

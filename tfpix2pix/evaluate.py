@@ -20,6 +20,7 @@ import tyro
 from pipelines import DatasetError, console
 from pipelines.catalog import check_name
 from pipelines.console import quieten_tensorflow
+from tfpix2pix import flags
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.evaluation import Evaluation, evaluate, evaluate_images, files, report, run
 from tfpix2pix.flags import Size
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run.check(config.metrics, config.features, config.inception_graph, config.resamples)
         files.check(config.output, overwrite=config.overwrite)
     except (ConfigError, DatasetError) as error:
-        console.error(error)
+        flags.error(error, EvaluateConfig)
         return 2
     quieten_tensorflow()
     import tensorflow as tf
@@ -127,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("stopped; the same command with --overwrite starts again", file=sys.stderr)
         return 130
     except (ConfigError, DatasetError, OSError, tf.errors.OpError) as error:
-        console.error(error)
+        flags.error(error, EvaluateConfig)
         return 2 if isinstance(error, ConfigError | DatasetError) else 1
     print(f"\n{evaluation.table()}\n")
     for note in evaluation.notes:

@@ -12,6 +12,7 @@ import tyro
 
 from pipelines import DatasetError, console
 from pipelines.console import quieten_tensorflow
+from tfpix2pix import flags
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.exporting.formats import DEFAULT
 from tfpix2pix.flags import Size
@@ -74,14 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 representative=config.representative,
             )
         except ExportError as error:
-            console.error(error)
+            flags.error(error, ExportConfig)
             return 1
         except (OSError, tf.errors.OpError) as error:
             reason = error.message if isinstance(error, tf.errors.OpError) else error
-            console.error(f"{reason}\nWhat was there is kept; give the same command again once that is fixed.")
+            kept = "What was there is kept; give the same command again once that is fixed."
+            flags.error(f"{reason}\n{kept}", ExportConfig)
             return 1
     except (ConfigError, DatasetError) as error:
-        console.error(error)
+        flags.error(error, ExportConfig)
         return 2
     except KeyboardInterrupt:
         print("stopped; what was there is kept", file=sys.stderr)

@@ -12,11 +12,16 @@ from tfpix2pix.config import GROUPS
 __all__ = ["Size", "error"]
 
 
-def error(message: object) -> None:
-    """Prints why a command ends; choices of a run that the message names in backticks become their flags."""
-    choices = {field.name for group in GROUPS.values() for field in dataclasses.fields(group)}
+def error(message: object, *configs: type) -> None:
+    """Prints why a command ends, with the flags of what the message names in backticks.
+
+    Args:
+        message: such as "`batch_size` must be at least 1."
+        configs: dataclasses of flags, beside the choices of a run.
+    """
+    flags = {field.name for group in (*GROUPS.values(), *configs) for field in dataclasses.fields(group)}
 
     def as_flag(found: re.Match[str]) -> str:
-        return "--" + found[1].replace("_", "-") if found[1] in choices else found[0]
+        return "--" + found[1].replace("_", "-") if found[1] in flags else found[0]
 
     console.error(re.sub(r"`(\w+)`", as_flag, str(message)))

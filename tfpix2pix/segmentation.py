@@ -16,7 +16,7 @@ import tyro
 from pipelines import DatasetError, console
 from pipelines.catalog import check_name
 from pipelines.console import quieten_tensorflow
-from tfpix2pix import process
+from tfpix2pix import flags, process
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.metrics.recognition.options import CARD, NETWORK, SegmentationOptions
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_name(config.dataset)
         config.check_output()
     except (ConfigError, DatasetError) as error:
-        console.error(error)
+        flags.error(error, SegmentationOptions)
         return 2
     quieten_tensorflow()
     process.disable_malloc_trim()
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("stopped; nothing was written, and the same command starts again", file=sys.stderr)
         return 130
     except (ConfigError, DatasetError, FloatingPointError, OSError) as error:
-        console.error(error)
+        flags.error(error, SegmentationOptions)
         return 2 if isinstance(error, ConfigError | DatasetError) else 1
     found = card["metrics"]
     print(

@@ -11,6 +11,7 @@ import tyro
 
 from pipelines import console
 from pipelines.console import quieten_tensorflow
+from tfpix2pix import flags
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.flags import Size
 
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             batch_size=config.batch_size,
         )
     except ConfigError as error:
-        console.error(error)
+        flags.error(error, TranslateConfig)
         return 2
     except KeyboardInterrupt:
         print("stopped; the same command resumes with the images that are missing", file=sys.stderr)

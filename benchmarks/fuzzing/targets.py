@@ -256,6 +256,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return any(value == word and type(value) is type(word) for word in arguments)
     if origin is typing.Union or origin is types.UnionType:
         return any(_fits(value, argument) for argument in arguments)
+    if origin is tuple and arguments[1:] == (...,):
+        return type(value) is tuple and all(_fits(item, arguments[0]) for item in value)
     if origin is tuple:
         return type(value) is tuple and len(value) == len(arguments) and all(map(_fits, value, arguments))
     if hint is float:

@@ -5,6 +5,7 @@ Only Keras's own layers are used, so a saved `.keras` file opens without this pa
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import keras
@@ -21,12 +22,13 @@ class SeededInitializers:
     Keras draws an initializer's seed once, so layers of one shape that shared an initializer would start equal.
 
     Args:
-        seed: whole number that fixes every initial weight; `None` draws fresh ones.
+        seed: whole number that fixes every initial weight; `None` draws fresh ones, as Keras does: from a generator
+            that `keras.utils.set_random_seed` seeds.
         dtype: dtype policy of the layers; `None`: Keras's global one.
     """
 
     def __init__(self, seed: int | None, dtype: str | None = None) -> None:
-        self._seeds = np.random.default_rng(seed)
+        self._seeds = np.random.default_rng(random.randrange(2**31) if seed is None else seed)
         self.dtype = dtype
 
     def normal(self, mean: float = 0.0) -> keras.initializers.Initializer:

@@ -1,7 +1,8 @@
 """What looks on while a run trains: progress, history, TensorBoard, sample sheets, the best model, early stopping.
 
 A `Trainer` calls any Keras callback too: `on_train_batch_end` after each call of several steps, with the number of the
-last step, and `on_epoch_end` after each evaluation, with the step and what was measured.
+last step, `on_epoch_end` after each evaluation, with the step and what was measured, and `on_epoch_begin` with the
+steps done before the first step after one.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipelines import DatasetError, Preprocessing, Source, Splits, open_dataset
@@ -85,10 +85,83 @@ def preprocessing_for(data: Mapping[str, Source], generator: keras.Model) -> Pre
     """
     if isinstance(data, Data):
         return data.preprocessing
-    height, width = generator.input_shape[1:3]
+    height, width = generator.inputs[0].shape[1:3]
     if height is None or width is None:
         raise ConfigError("The generator takes any size, so `preprocessing` must say which one it is trained at.")
     return Preprocessing(height, width)
+
+
+def check_sources(data: Mapping[str, Source]) -> None:
+    """Checks that there is a source with pairs for train and for val.
+
+    Raises:
+        ConfigError: if there isn't.
+    """
+    if not isinstance(data, Mapping) or {"train", "val"} - set(data):
+        found = ", ".join(map(str, data)) if isinstance(data, Mapping) else type(data).__name__
+        raise ConfigError(f'`data` needs a source each for "train" and "val". Received: {found or "nothing"}')
+    for split in ("train", "val"):
+        source = data[split]
+        if missing := [member for member in ("names", "sides", "load") if not hasattr(source, member)]:
+            raise ConfigError(
+                f"The source for {split} lacks {', '.join(missing)}, which `datasets.Source` has. "
+                f"Received: {type(source).__name__}"
+            )
+        if not len(source.names):
+            raise ConfigError(f"The source for {split} has no pairs.")
+        _check_load(split, source)
+
+
+def _check_load(split: str, source: Source) -> None:
+    """Checks what `load` gives, as far as it is known without reading anything."""
+    import tensorflow as tf
+
+    try:
+        given = tf.data.Dataset.range(1).map(source.load).element_spec
+    except Exception as error:  # a user's own code may raise anything
+        raise ConfigError(
+            f"`load` of the source for {split} runs inside tf.data, where the index is a tensor; "
+            f"`datasets.Generated` makes a source of a Python function. It failed: {_last_line(error)}"
+        ) from error
+    sides = given if isinstance(given, tuple) else (given,)
+    wanted = [tf.TensorSpec((None, None, side.channels), side.dtype) for side in source.sides]
+    if len(sides) != 2 or not all(
+        isinstance(side, tf.TensorSpec) and side.dtype == spec.dtype and side.shape.is_compatible_with(spec.shape)
+        for side, spec in zip(sides, wanted, strict=True)
+    ):
+        raise ConfigError(
+            f"`load` of the source for {split} must give {_shown(wanted)}, as its `sides` say. "
+            f"Received: {_shown(sides)}"
+        )
+
+
+def _last_line(error: Exception) -> str:
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
+
+
+def _shown(sides: Sequence[Any]) -> str:
+    return " and ".join(
+        f"{side.dtype.name} {side.shape}" if hasattr(side, "dtype") else type(side).__name__ for side in sides
+    )
+
+
+def check_sizes(model: Pix2Pix, size: tuple[int, int]) -> None:
+    """Checks that the networks take images of a size, and that the generator gives the same.
+
+    Raises:
+        ConfigError: if they don't.
+    """
+    networks = {"generator": model.generator, "discriminator": model.discriminator}
+    shapes = [
+        (f"The {role} takes", one.shape) for role, network in networks.items() if network for one in network.inputs
+    ]
+    shapes.append(("The generator gives", model.generator.outputs[0].shape))
+    for what, shape in shapes:
+        if len(shape) != 4 or any(side not in (None, wanted) for side, wanted in zip(shape[1:3], size, strict=True)):
+            raise ConfigError(
+                f"{what} {tuple(shape)}, but images are trained at {size[0]}x{size[1]}. Give networks of that size, or "
+                "data of another `image_size`, or `preprocessing`."
+            )
 
 
 def check_encodings(model: Pix2Pix, encodings: tuple[Encoding, Encoding]) -> None:

@@ -141,6 +141,13 @@ class Pix2Pix(keras.Model):
         super().compile(optimizer=None, jit_compile=False, **kwargs)
         self.optimizer = self.generator_optimizer  # what callbacks such as ReduceLROnPlateau look for
 
+    def get_config(self) -> dict[str, Any]:
+        """Raises `NotImplementedError`: weights can be saved, `model.generator` whole, and a run by `Trainer`."""
+        raise NotImplementedError(
+            "Pix2Pix can't be saved whole, since loss terms are programs. Save `model.generator`, or the weights alone "
+            "(`save_weights`, `ModelCheckpoint(..., save_weights_only=True)`); a Trainer keeps whole runs."
+        )
+
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Updates both networks from one batch, for Keras's `fit`; returns the means of the epoch so far.
 
@@ -215,6 +222,8 @@ class Pix2Pix(keras.Model):
         return {mean.name: mean.result() for mean in self._means}
 
     def _check_optimizers(self) -> None:
+        if self.generator_optimizer is self.discriminator_optimizer:
+            raise ValueError("Each network needs an optimizer of its own. Received: the same one for both")
         for optimizer in self.optimizers:
             if isinstance(optimizer, FusedAdam) and not optimizer.is_plain():
                 raise ValueError(
@@ -238,10 +247,12 @@ def _checked(
             raise ValueError(f"`losses` are instances of tfpix2pix.losses.Loss. Received: {term!r}")
         if term.needs_discriminator and discriminator is None:
             raise ValueError(f"The loss {term.name!r} needs a discriminator.")
-        if discriminator is not None and term.needs_features and not Judgement.of(discriminator.output).features:
-            raise ValueError(
-                f"The loss {term.name!r} needs a discriminator that gives its features, as `multiscale` does."
-            )
+    for role, network in (("generator", generator), ("discriminator", discriminator)):
+        if network is not None:
+            _check_network(role, network)
+    for term in losses:
+        if term.needs_features and not Judgement.of(discriminator.output).features:  # type: ignore[union-attr]
+            raise ValueError(f"The loss {term.name!r} needs a discriminator that gives its features, as `multiscale`.")
     names = [term.name for term in losses]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"`losses` need at least one term, and a name of its own each. Received: {names}")
@@ -262,8 +273,29 @@ def _checked(
     return losses, adversarial[0] if adversarial else None
 
 
+def _check_network(role: str, network: keras.Model) -> None:
+    """Checks what holds for either network."""
+    if not getattr(network, "inputs", None):
+        raise ValueError(
+            f"The {role} must be a model that is made of layers: keras.Model(inputs, outputs), or a keras.Sequential "
+            f"that begins with keras.Input. Received: {network!r}"
+        )
+    outputs = Judgement.of(network.output).logits if role == "discriminator" else network.outputs
+    for output in keras.tree.flatten(outputs):
+        if output.dtype != "float32":
+            raise ValueError(
+                f"The {role} must give float32, under mixed precision too: make its last layer with dtype='float32'. "
+                f"Received: {output.dtype}"
+            )
+    own = tf.distribute.get_strategy().extended
+    if not all(own.variable_created_in_scope(weight.value) for weight in network.weights):
+        raise ValueError(f"Make the {role} inside the same strategy's `scope()` as Pix2Pix.")
+
+
 def _built(optimizer: keras.optimizers.Optimizer | None, model: keras.Model) -> keras.optimizers.Optimizer:
-    optimizer = FusedAdam() if optimizer is None else optimizer
+    if not model.trainable_variables:
+        raise ValueError(f"{model.name} has no weight that can be trained. Received: trainable={model.trainable}")
+    optimizer = FusedAdam() if optimizer is None else keras.optimizers.get(optimizer)
     optimizer.build(model.trainable_variables)
     return optimizer
 
@@ -277,12 +309,17 @@ def _without_clip(generator: keras.Model) -> keras.Model:
 
 
 def _as_batch(data: Any) -> Batch:
-    if isinstance(data, Mapping):
-        return data
-    if isinstance(data, list | tuple) and len(data) == 1 and isinstance(data[0], Mapping):
-        return data[0]
-    image, target = data
-    return {"input": image, "target": target}
+    parts = list(data) if isinstance(data, list | tuple) else [data]
+    if len(parts) == 1 and isinstance(parts[0], Mapping):
+        batch = parts[0]
+    elif len(parts) == 2:
+        batch = {"input": parts[0], "target": parts[1]}
+    else:
+        raise ValueError(f"A batch is a dict of `input` and `target`, or a pair of these. Received: {len(parts)} parts")
+    for name in ("input", "target"):
+        if batch[name].dtype != tf.float32:
+            raise ValueError(f"`{name}` must be float32 in [-1, 1]. Received: {batch[name].dtype.name}")
+    return batch
 
 
 def _computes_in_float16(model: keras.Model) -> bool:

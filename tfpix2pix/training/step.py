@@ -47,15 +47,18 @@ def update(
     replica = tf.distribute.get_replica_context()
     replicas = replica.num_replicas_in_sync
     networks = model.networks()
+    _check_trainable(model)
     noise_seed = _noise_seed(model.seed, step, replica.replica_id_in_sync_group)
     step_seed = _step_seed(model.seed, step)
     joined = tf.cast(step >= model.adversarial_from, tf.float32)  # whether the discriminator takes part
     scale = tf.ones(()) if model.loss_scale is None else model.loss_scale.factor.read_value()
 
+    moved: list[list[keras.Variable]] = []  # filled when `compute` is traced: variables can't be returned
+
     def compute(image: tf.Tensor, target: tf.Tensor, *scalars: tf.Tensor) -> _Computed:
-        return _losses_and_gradients(
-            model, networks, {"input": image, "target": target}, *scalars, global_batch_size=global_batch_size
-        )
+        pair = {"input": image, "target": target}
+        computed, moved[:] = _losses_and_gradients(model, networks, pair, *scalars, global_batch_size=global_batch_size)
+        return computed
 
     if model.compile_by_xla:
         # Updates and sums over replicas stay outside: XLA knows no collectives between TensorFlow's replicas.
@@ -72,18 +75,27 @@ def update(
         new_states = [[value / replicas for value in some] for some in new_states]
     norms = [_norm(some, scale, monitor) / replicas for some in gradients]
     if model.loss_scale is None:
-        _apply(model, gradients, new_states, step, joined)
+        _apply(model, gradients, moved, new_states, step, joined)
     else:
         # Judged after the sum over replicas: an overflow on any of them skips the step on all.
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for some in gradients for g in some])
 
         def apply() -> tf.Operation:
-            _apply(model, [[g / scale for g in some] for some in gradients], new_states, step, joined)
+            _apply(model, [[g / scale for g in some] for some in gradients], moved, new_states, step, joined)
             return tf.no_op()
 
         tf.cond(finite, apply, tf.no_op)
         model.loss_scale.update(finite)
     return computed.losses, tf.concat([computed.logits, tf.stack([*norms, 0.0][:2])], axis=0)
+
+
+def _check_trainable(model: Pix2Pix) -> None:
+    for network, optimizer in zip((model.generator, model.discriminator), model.optimizers, strict=False):
+        if len(network.trainable_variables) != len(optimizer._trainable_variables):
+            raise ValueError(
+                f"{network.name} has {len(network.trainable_variables)} weights to train, its optimizer was made for "
+                f"{len(optimizer._trainable_variables)}: set `trainable` of layers before you make Pix2Pix."
+            )
 
 
 def forward(model: Pix2Pix, networks: Networks, batch: Batch, *, training: bool) -> ForwardPass:
@@ -132,7 +144,14 @@ def judgement(
 def losses_of(model: Pix2Pix, x: ForwardPass, global_batch_size: int | None) -> list[tf.Tensor]:
     """Returns this replica's share of each of `model.loss_names`, scalars."""
     values = [] if model.adversarial is None else [model.adversarial.discriminator(x)]
-    return [_share(value, global_batch_size) for value in (*values, *(term(x) for term in model.terms))]
+    values += [term(x) for term in model.terms]
+    for name, value in zip(model.loss_names, values, strict=True):
+        if not value.shape.is_compatible_with(x.output.shape[:1]):
+            raise ValueError(
+                f"The loss {name!r} must give one value for each example, (B,), as `losses.mean_per_example` does. "
+                f"Received: {value.shape} for {x.output.shape[0] or 'B'} examples"
+            )
+    return [_share(value, global_batch_size) for value in values]
 
 
 def _share(per_example: tf.Tensor, global_batch_size: int | None) -> tf.Tensor:
@@ -153,8 +172,12 @@ def _losses_and_gradients(
     scale: tf.Tensor,
     *,
     global_batch_size: int | None,
-) -> _Computed:
-    """Computes everything of a step that changes nothing; gradients are times `scale`."""
+) -> tuple[_Computed, list[list[keras.Variable]]]:
+    """Computes everything of a step that changes nothing; gradients are times `scale`.
+
+    Returns:
+        What was computed, and the variables of each network that `states` are the new values of.
+    """
     own = [model.generator] if model.discriminator is None else [model.generator, model.discriminator]
     scopes = [dropout_seed_scope(network, noise_seed) for network in own]
     with tf.GradientTape(persistent=True) as tape:
@@ -181,16 +204,19 @@ def _losses_and_gradients(
             if gradient is None:
                 raise ValueError(f"No gradient reaches {weight.path} of {network.name}: no loss depends on it.")
     logits = [_share(j.mean_logit(), global_batch_size) if j else tf.zeros(()) for j in (x.real, x.fake)]
-    new_states = [
-        [scope.get_current_value(state) for state in states(network)]
+    # A frozen weight, or a constant one, has no new value.
+    moved = [
+        [state for state in states(network) if scope.get_current_value(state) is not None]
         for scope, network in zip(scopes, own, strict=True)
     ]
-    return _Computed(tf.stack(shares), tf.stack(logits), gradients, new_states)
+    new_states = [[scope.get_current_value(state) for state in some] for scope, some in zip(scopes, moved, strict=True)]
+    return _Computed(tf.stack(shares), tf.stack(logits), gradients, new_states), moved
 
 
 def _apply(
     model: Pix2Pix,
     gradients: Sequence[list[tf.Tensor]],
+    moved: Sequence[list[keras.Variable]],
     new_states: Sequence[list[tf.Tensor]],
     step: tf.Tensor,
     joined: tf.Tensor,
@@ -204,8 +230,8 @@ def _apply(
             optimizer.apply_summed(some, rate)
         else:
             optimizer.apply(some, network.trainable_variables)
-    for network, values in zip(networks, new_states, strict=False):
-        for variable, value in zip(states(network), values, strict=True):
+    for variables, values in zip(moved, new_states, strict=True):
+        for variable, value in zip(variables, values, strict=True):
             assign_on_replica(variable.value, value)
     if model.ema_generator is not None:
         decay = _ema_decay(model, step)
@@ -227,8 +253,8 @@ def _norm(gradients: Sequence[tf.Tensor], scale: tf.Tensor, monitor: tf.Tensor |
     if monitor is None:
         return tf.zeros(())
     # A condition for each: one for all would keep all gradients in memory until the last of them is there.
-    squares = [tf.cond(monitor, lambda g=g: tf.reduce_sum(tf.square(g)), lambda: 0.0) for g in gradients]
-    return tf.sqrt(tf.add_n(squares)) / scale
+    halves = [tf.cond(monitor, lambda g=g: tf.nn.l2_loss(g), lambda: 0.0) for g in gradients]  # without a copy
+    return tf.sqrt(2.0 * tf.add_n(halves)) / scale
 
 
 def _noise_seed(seed: int, step: tf.Tensor, replica_id: tf.Tensor | int) -> tf.Tensor:

@@ -47,7 +47,7 @@ class Trainer:
         data: a source for `"train"` and one for `"val"`, as `tfpix2pix.datasets.load` returns them, or any objects with
             the three members of `pipelines.Source`. The best model is chosen on `"val"`.
         run: folder of the run; one that is found there resumes.
-        steps: length of the run.
+        steps: length of the run; 0: 200 passes over the training pairs, the paper's length for `facades`.
         batch_size: pairs in a step, over all devices.
         preprocessing: how pairs are prepared; by default as `datasets.load` was asked, otherwise with the paper's
             jitter and flips at the generator's size, A -> B.
@@ -90,8 +90,7 @@ class Trainer:
         verbose: bool = True,
         config: TrainConfig | None = None,
     ) -> None:
-        if missing := {"train", "val"} - set(data):
-            raise ConfigError(f"`data` needs a source for each of train and val. Missing: {', '.join(sorted(missing))}")
+        data_of.check_sources(data)
         self.model, self.training, self._held_out = model, data["train"], data["val"]
         if config is None:
             preprocessing = preprocessing or data_of.preprocessing_for(data, model.generator)
@@ -115,6 +114,7 @@ class Trainer:
         self._interval = config.run.sample_interval(self.total_steps)
         metrics = _distinct((VALIDATION_METRICS["l1"], *metrics), best_metric)
         self.best_metric = next(metric for metric in metrics if metric.name == best_metric)
+        data_of.check_sizes(model, preprocessing.size)
         data_of.check_encodings(model, preprocessing.encodings(self.training))
         networks.check_savable(model.generator)
         self.validation = Validation(model, self._held_out, preprocessing, metrics)
@@ -217,6 +217,8 @@ class Trainer:
         while self.step < self.total_steps:
             until_event = min(self._interval - self.step % self._interval, self.total_steps - self.step)
             count, started = min(per_call, until_event), time.monotonic()
+            if self.step % self._interval == 0:
+                self._tell_begin()
             results = run_steps(batches, tf.constant(self.step, tf.int64), tf.constant(count, tf.int64))
             losses, monitors = (result.numpy() for result in results)
             seconds = time.monotonic() - started
@@ -237,6 +239,10 @@ class Trainer:
                 raise Interrupted(stopping, self.step)
             if finished:
                 return
+
+    def _tell_begin(self) -> None:
+        for callback in self._callbacks:
+            callback.on_epoch_begin(self.step, {})
 
     def _tell_steps(self, losses: npt.NDArray[np.float32], monitors: npt.NDArray[np.float32], seconds: float) -> None:
         logs = dict(zip(self.model.loss_names, losses.mean(axis=0).tolist(), strict=True))
