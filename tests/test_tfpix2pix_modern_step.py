@@ -16,11 +16,11 @@ def generator():
     return tp.models.unet_generator(SHAPE, base_filters=2, norm="none", dropout=0, depth=2, seed=1)
 
 
-def model(**options):
+def model(dtype=None, **options):
     options = {"discriminator_optimizer": tp.FusedAdam(4e-4)} | options
     return tp.Pix2Pix(
-        generator(),
-        tp.models.multiscale_discriminator(SHAPE, SHAPE, base_filters=2, scales=1, seed=2),
+        generator() if dtype is None else tp.models.residual_unet_generator(SHAPE, base_filters=2, dtype=dtype, seed=1),
+        tp.models.multiscale_discriminator(SHAPE, SHAPE, base_filters=2, scales=1, dtype=dtype, seed=2),
         [tp.losses.Adversarial("hinge"), tp.losses.L1(25), tp.losses.FeatureMatching(10)],
         **options,
     )
@@ -165,3 +165,12 @@ def test_compiled_by_xla_a_step_is_the_same():
     np.testing.assert_allclose(other_losses, losses, rtol=1e-3)
     for name, value in of(expected, "generator").items():
         np.testing.assert_allclose(found[name], value, atol=1e-4, err_msg=name)
+
+
+def test_half_precision_trains_and_keeps_float32_weights():
+    before, after, losses, made = trained(dtype="mixed_float16", **EVERYTHING)
+    assert np.isfinite(losses).all()
+    assert made.discriminator.output["features"][0].dtype == "float16"
+    for role in ("generator", "discriminator"):
+        assert moved(before, after, role) > 1e-4
+        assert {value.dtype for value in of(after, role).values()} == {np.dtype(np.float32)}

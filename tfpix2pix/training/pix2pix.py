@@ -282,7 +282,8 @@ def _check_network(role: str, network: keras.Model) -> None:
             f"The {role} must be a model that is made of layers: keras.Model(inputs, outputs), or a keras.Sequential "
             f"that begins with keras.Input. Received: {network!r}"
         )
-    for output in keras.tree.flatten(network.outputs):
+    outputs = Judgement.of(network.output).logits if role == "discriminator" else network.outputs
+    for output in keras.tree.flatten(outputs):
         if output.dtype != "float32":
             raise ValueError(
                 f"The {role} must give float32, under mixed precision too: make its last layer with dtype='float32'. "
