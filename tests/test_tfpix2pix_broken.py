@@ -285,3 +285,12 @@ def test_a_command_does_not_hide_the_function_of_its_name(name):
     module = importlib.import_module(f"tfpix2pix.{name}")
     assert callable(module.main)
     assert callable(getattr(tp, name))
+
+
+@pytest.mark.parametrize(
+    "choice", [{"steps": 2.5}, {"image_size": "32"}, {"base_filters": "4"}, {"flip": 1}, {"seed": np.int64(1)}]
+)
+def test_choices_of_another_type_are_refused(choice):
+    with pytest.raises(ConfigError, match=next(iter(choice))):
+        tp.TrainConfig().replace(**choice)
+    assert tp.TrainConfig().replace(learning_rate=1, workdir="x", image_size=(32, 64)).data.image_size == (32, 64)

@@ -249,6 +249,9 @@ class TrainConfig:
                 hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
                 raise ConfigError(f"There is no choice {choice!r}. {hint}")
             groups[group][choice] = _as_declared(choice, value)
+            default = next(one.default for one in dataclasses.fields(GROUPS[group]) if one.name == choice)
+            if not _is_like(groups[group][choice], default):
+                raise ConfigError(f"`{choice}` can't be {value!r}.")
         return TrainConfig(
             **{name: dataclasses.replace(getattr(self, name), **values) for name, values in groups.items()}
         )
