@@ -39,6 +39,9 @@ class Registry(Mapping[str, Any]):
         if name not in self._addresses:
             raise ConfigError(f"There is no {self._kind} named {name!r}. Known: {', '.join(self._addresses)}.")
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._addresses
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._addresses)
 
