@@ -28,7 +28,7 @@ Values = Counter[Colour]
 
 
 def spread(items: Sequence[Any], most: int = _LOOKED_INTO) -> list[Any]:
-    """Returns at most `most` of some items, evenly spread."""
+    """Returns at most `most` of some items, evenly spread, the first and the last among them."""
     places = np.unique(np.linspace(0, len(items) - 1, most).astype(int)) if items else ()
     return [items[place] for place in places]
 

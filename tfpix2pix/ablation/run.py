@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipelines import contents
 from pipelines.cache import write_atomically
 from pipelines.console import format_size
 from tfpix2pix.ablation.tables import TABLES, Variant, folder_name
@@ -86,7 +87,6 @@ def ablate(ablation: Ablation, command: str = "") -> list[Row]:
         As `fit` and `evaluation.evaluate` do.
     """
     from tfpix2pix.ablation import summary
-    from tfpix2pix.evaluation.collect import evenly
 
     table = TABLES[ablation.table]
     jobs = [(variant, seed) for seed in range(ablation.seeds) for variant in table.variants]
@@ -109,7 +109,7 @@ def ablate(ablation: Ablation, command: str = "") -> list[Row]:
         *((variant.label, folder / "output") for variant, folder in zip(table.variants, evaluations, strict=True)),
         ("target", evaluations[0] / "target"),
     ]
-    shown = [first.names[index] for index in evenly(len(first.names), ablation.sheet_rows)]
+    shown = contents.spread(first.names, ablation.sheet_rows)
     summary.sheet(columns, shown, folder / "sheet.png")
     return rows
 

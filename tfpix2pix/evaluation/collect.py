@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipelines import DatasetError, Preprocessing, encode
+from pipelines import DatasetError, Preprocessing, contents, encode
 from pipelines.build import evaluation_batches
 from pipelines.console import format_size, progress
 from pipelines.sources import ERRORS
@@ -133,7 +133,7 @@ def open_pairs(data: DataConfig, split: str, model: Model, most: int = 0) -> Pai
             f"The model takes images of {format_size(model.size)} px at most, and `image_size` is "
             f"{format_size(data.image_size)}."
         )
-    indices = evenly(len(source.names), most or len(source.names))
+    indices = contents.spread(range(len(source.names)), most or len(source.names))
     return Pairs(source, sources["train"], data, prepared, indices, _file_names([source.names[i] for i in indices]))
 
 
@@ -163,7 +163,7 @@ def collect(model: Model, pairs: Pairs, noise_seed: int | None) -> Samples:
 
 def training_inputs(pairs: Pairs, most: int) -> Images:
     """Returns evenly spaced inputs that were trained on: uint8 `(N, H, W, 3)`, at most so many."""
-    indices = evenly(len(pairs.training.names), most)
+    indices = contents.spread(range(len(pairs.training.names)), most)
     batches = _batches(pairs.training, pairs.preprocessing, indices, "reading training inputs")
     return np.stack([_displayable(batch["input"], pairs.encodings[0]) for batch in batches])
 
@@ -175,11 +175,6 @@ def class_maps(pairs: Pairs, side: str) -> Classes:
     for batch in _batches(pairs.source, one_hot, pairs.indices, "reading labels"):
         maps.append(to_class_maps(batch[side])[0].numpy().astype(np.uint8))
     return np.stack(maps)
-
-
-def evenly(count: int, most: int) -> list[int]:
-    """Returns at most so many of the numbers below `count`, evenly spaced, with the first and the last."""
-    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)).tolist()
 
 
 def _batches(source: Source, prepared: Preprocessing, indices: Sequence[int], name: str) -> Iterator[Any]:

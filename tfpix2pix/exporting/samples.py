@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from pipelines import DatasetError, available, encode, images, ops
+from pipelines import DatasetError, available, contents, encode, images, ops
 from pipelines.build import evaluation_batches
 from pipelines.spec import Encoding, Source
 from tfpix2pix.config import DataConfig
@@ -76,9 +75,8 @@ class Samples:
     def of(self, split: str, count: int, size: tuple[int, int]) -> Floats:
         """Returns inputs as the network sees them, evenly spread over what there is: float32 `(N, *size, Cin)`."""
         if self._files:
-            chosen = [self._files[index] for index in _spread(len(self._files), count)]
             try:
-                read = [images.read(file, self._encoding) for file in chosen]
+                read = [images.read(file, self._encoding) for file in contents.spread(self._files, count)]
             except images.ImageError as error:
                 raise ConfigError(f"An image of `calibration` can't be used: {error}") from error
             return np.concatenate([_seen(image, self._encoding, size) for image in read])
@@ -86,7 +84,7 @@ class Samples:
             return _noise(self._encoding, min(count, 4), size)
         data = dataclasses.replace(self._data, image_size=size)
         source: Source = open_data(data)[split]
-        indices = _spread(len(source.names), count)
+        indices = contents.spread(range(len(source.names)), count)
         batches = evaluation_batches(source, preprocessing(data), indices=indices)
         return np.concatenate([batch["input"] for batch in batches.as_numpy_iterator()])
 
@@ -103,10 +101,6 @@ def _moved(data: DataConfig, dataset: str | None, data_dir: Path | None) -> Data
     if data.exclude is not None and not data.exclude.exists():
         data = dataclasses.replace(data, exclude=None)  # some images more do no harm here
     return data
-
-
-def _spread(number: int, count: int) -> Sequence[int]:
-    return np.unique(np.linspace(0, number - 1, min(count, number)).astype(int)).tolist()
 
 
 def _seen(image: np.ndarray, encoding: Encoding, size: tuple[int, int]) -> Floats:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from pipelines import Preprocessing, Source, encode
+from pipelines import Preprocessing, Source, contents, encode
 from pipelines.build import evaluation_batches
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ class Validation:
     ) -> None:
         self._source, self._preprocessing = source, preprocessing
         self._encodings = preprocessing.encodings(source)
-        self._shown = spread(len(source.names), SHOWN)
-        self._measured = spread(len(source.names), MEASURED)
+        self._shown = contents.spread(range(len(source.names)), SHOWN)
+        self._measured = contents.spread(range(len(source.names)), MEASURED)
         names = [f"val_{metric.name}" for metric in metrics]
         self.names = (*names, *(("val_d_real_logit", "val_d_fake_logit") if model.discriminator else ()))
         generator, judge = model.evaluation_form(), model.judge
@@ -126,8 +126,3 @@ class Validation:
             encode.to_displayable(encode.to_image(output, of_target, image).numpy(), of_target),
             encode.to_displayable(encode.to_image(target, of_target, image).numpy(), of_target),
         )
-
-
-def spread(count: int, wanted: int) -> set[int]:
-    """Returns up to `wanted` of the indices below `count`, evenly spread: names are sorted, by city for example."""
-    return set(np.linspace(0, count - 1, min(wanted, count)).astype(int).tolist())
