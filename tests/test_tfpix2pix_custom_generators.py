@@ -11,9 +11,10 @@ from tests.generators import MULTIPLES, filled, output_of
 from tests.small import trained_generator
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.inference.backends.keras_model import KerasModel
-from tfpix2pix.inference.copying import inference_copy, leaves, sizes_of
+from tfpix2pix.inference.copying import inference_copy, sizes_of
 from tfpix2pix.inference.layers import InstanceNormalization, SubpixelUpConvolution
 from tfpix2pix.inference.translator import Translator
+from tfpix2pix.models.nested import leaves
 
 
 def image_for(generator, rng, count=2):

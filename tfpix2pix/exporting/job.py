@@ -18,8 +18,9 @@ from tfpix2pix.config import TrainConfig
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.inference.backends import generator_of
 from tfpix2pix.inference.backends.keras_model import encodings_beside, plain_encodings
-from tfpix2pix.inference.copying import inference_copy, leaves, single_image_model
+from tfpix2pix.inference.copying import inference_copy, single_image_model
 from tfpix2pix.inference.translator import Translator
+from tfpix2pix.models.nested import leaves
 from tfpix2pix.training.run_directory import RunDirectory
 
 Floats = npt.NDArray[np.float32]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -144,15 +143,6 @@ def single_image_model(generator: keras.Model) -> keras.Model:
             f"Received: {generator.name!r} of {generator.inputs[0].shape} to {generator.outputs[0].shape}"
         )
     return keras.Model(generator.inputs[0], generator.outputs[0], name=generator.name)
-
-
-def leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yields every layer of a model and of the models inside it."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from leaves(layer)
-        else:
-            yield layer
 
 
 def _better_form(layer: keras.layers.Layer, *, noise: bool) -> keras.layers.Layer | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import keras
 import tensorflow as tf
+
+from tfpix2pix.models.nested import leaves
 
 
 def dropout_seed_scope(model: keras.Model, seed: tf.Tensor) -> keras.StatelessScope:
@@ -33,14 +33,5 @@ def dropout_seed_scope(model: keras.Model, seed: tf.Tensor) -> keras.StatelessSc
 
 def seed_states(model: keras.Model) -> list[keras.Variable]:
     """Returns the seed of every layer that draws random numbers, in the order of the layers, each once."""
-    found = {id(layer.seed_generator.state): layer.seed_generator.state for layer in random_layers(model)}
-    return list(found.values())
-
-
-def random_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yields the layers that draw random numbers, those of nested models included."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from random_layers(layer)
-        elif getattr(layer, "seed_generator", None) is not None:
-            yield layer
+    generators = (getattr(layer, "seed_generator", None) for layer in leaves(model))
+    return list({id(one.state): one.state for one in generators if one is not None}.values())

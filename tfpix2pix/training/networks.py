@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pipelines.cache import write_atomically
 from tfpix2pix.config import CUSTOM, DataConfig, ModelConfig, ObjectiveConfig, TrainConfig
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.losses import L1, Adversarial, Loss
+from tfpix2pix.models.nested import leaves
 from tfpix2pix.registry import DISCRIMINATORS, GENERATORS, LOSSES
 from tfpix2pix.training import checkpoint
 from tfpix2pix.training.optimizers import FusedAdam, LinearDecay
@@ -180,7 +181,7 @@ def check_savable(generator: keras.Model) -> None:
     Raises:
         ConfigError: naming the layer that can't.
     """
-    for layer in _layers(generator):
+    for layer in leaves(generator):
         kind = type(layer)
         name = keras.saving.get_registered_name(kind)
         if isinstance(layer, keras.layers.Lambda):
@@ -194,14 +195,6 @@ def check_savable(generator: keras.Model) -> None:
             except Exception as error:  # whatever a layer of a user's own raises
                 reason = f"it can't be made again from its get_config(): {error}"
         raise ConfigError(f"The generator's layer {layer.name!r} can't be saved: {reason}.")
-
-
-def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer
 
 
 def _trained_weights(source: Path) -> tuple[dict[str, Any], dict[str, Any]]:

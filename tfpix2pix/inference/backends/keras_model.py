@@ -12,9 +12,10 @@ import tensorflow as tf
 
 from pipelines.spec import Encoding
 from tfpix2pix.inference.backends.settings import encodings_of, missing_note
-from tfpix2pix.inference.copying import leaves, single_image_model
+from tfpix2pix.inference.copying import single_image_model
 from tfpix2pix.inference.model import Floats, Model
 from tfpix2pix.inference.translator import Translator
+from tfpix2pix.models.nested import leaves
 
 _logger = logging.getLogger(__name__)
 
