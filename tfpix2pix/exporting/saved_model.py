@@ -113,12 +113,6 @@ def save(
         (folder / "assets.extra" / name).write_bytes(data)
 
 
-def next_version(folder: Path) -> int:
-    """Returns the version number after the largest that lies in `folder`, the model's own folder; at least 1."""
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    return max((int(name) for name in names if name.isascii() and name.isdecimal()), default=0) + 1
-
-
 def _grey(encoding: Encoding, size: tuple[int, int]) -> Any:
     """Returns a grey image, `(*size, channels)`, as files hold it."""
     middle = np.array((encoding.low + encoding.high) / 2).astype(encoding.dtype)
