@@ -191,7 +191,7 @@ def encoded(source: Source, index: tf.Tensor) -> dict[str, tf.Tensor]:
     images = source.load(index)
     names = "a" if is_one_image(source) else "ab"
     return {
-        name: tf.io.encode_png(image, _COMPRESSION) if _is_png(side) else tf.cast(image, _stored(side))
+        name: tf.io.encode_png(image, _COMPRESSION) if side.fits_png else tf.cast(image, _stored(side))
         for name, image, side in zip(names, images, source.sides, strict=False)
     }
 
@@ -204,7 +204,7 @@ def feature(encoding: Encoding) -> Any:
     import tensorflow_datasets as tfds
 
     shape, dtype = (None, None, encoding.channels), _stored(encoding).as_numpy_dtype
-    if _is_png(encoding):
+    if encoding.fits_png:
         return tfds.features.Image(shape=shape, dtype=dtype, encoding_format="png")
     return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="zlib")
 
@@ -277,21 +277,17 @@ def _opened(
 
 def _specification(name: str, encoding: Encoding) -> dict[str, Any]:
     text = tf.io.FixedLenFeature((), tf.string)
-    if _is_png(encoding):
+    if encoding.fits_png:
         return {name: text}
     return {f"{name}/shape": tf.io.FixedLenFeature((3,), tf.int64), f"{name}/value": text}
 
 
 def _decoded(values: Mapping[str, tf.Tensor], name: str, encoding: Encoding) -> tf.Tensor:
-    if _is_png(encoding):
+    if encoding.fits_png:
         return tf.io.decode_png(values[name], channels=encoding.channels, dtype=_stored(encoding))
     numbers = tf.io.decode_raw(tf.io.decode_compressed(values[f"{name}/value"], "ZLIB"), _stored(encoding))
     image = tf.cast(tf.reshape(numbers, values[f"{name}/shape"]), encoding.dtype)
     return tf.ensure_shape(image, (None, None, encoding.channels))
-
-
-def _is_png(encoding: Encoding) -> bool:
-    return encoding.channels in (1, 3) and encoding.dtype in ("uint8", "uint16")
 
 
 def _stored(encoding: Encoding) -> tf.DType:

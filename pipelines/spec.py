@@ -132,6 +132,11 @@ class Encoding:
         return float(np.iinfo(self.dtype).max) if self.value_range is None else self.value_range[1]
 
     @property
+    def fits_png(self) -> bool:
+        """Whether PNG files hold such images: grey or RGB, of 8 or 16 bits."""
+        return self.channels in (1, 3) and self.dtype in ("uint8", "uint16")
+
+    @property
     def display_palette(self) -> tuple[tuple[int, int, int], ...]:
         """A colour of its own for each class: the palette's, or for grey label maps hues that tell them apart."""
         if self.channels == 3 and self.dtype == "uint8":

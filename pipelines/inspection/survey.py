@@ -102,7 +102,7 @@ def classes(source: Source, indices: Sequence[int], place: int, encoding: Encodi
         further than `FAR` from all of them in some channel.
     """
     palette = np.array(encoding.palette)
-    plain = encoding.channels in (1, 3) and encoding.dtype in ("uint8", "uint16") and encoding.value_range is None
+    plain = encoding.fits_png and encoding.value_range is None
     if encoding.kind not in ("image", "labels") or not plain:
         return None
     counts: Counter[Colour] = Counter()

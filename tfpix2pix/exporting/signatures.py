@@ -22,8 +22,7 @@ def array_signature(encoding: Encoding) -> str:
 
 def speaks_png(translator: Translator) -> bool:
     """Tells whether there is a signature `image_bytes`: whether PNG holds the images of both sides."""
-    sides = translator.input_encoding, translator.target_encoding
-    return all(side.channels in (1, 3) and side.dtype in ("uint8", "uint16") for side in sides)
+    return translator.input_encoding.fits_png and translator.target_encoding.fits_png
 
 
 def signatures(translator: Translator, max_pixels: int) -> dict[str, Callable[..., Any]]:

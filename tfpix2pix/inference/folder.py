@@ -68,7 +68,7 @@ def translate_folder(
         raise ConfigError(f"`tile` must be at least 0, `batch_size` 1. Received: {tile}, {batch_size}")
     plan_outputs(source, output)  # whose errors need no model
     opened = model if isinstance(model, Model) else open_model(model, noise=seeds != [None])
-    ending = ".png" if _fits_png(opened.target_encoding) else ".tif"
+    ending = ".png" if opened.target_encoding.fits_png else ".tif"
     jobs = [_Job(file, _results(target, seeds)) for file, target in plan_outputs(source, output, ending=ending)]
     unknown = _Unknown(opened.input_encoding)
     bar = progress(None, len(jobs), "translating", "image")
@@ -176,10 +176,6 @@ def _write(path: Path, image: Image) -> str:
     except OSError as error:
         return f"{path} can't be written: {error.strerror}"
     return ""
-
-
-def _fits_png(encoding: Encoding) -> bool:
-    return encoding.channels in (1, 3) and encoding.dtype in ("uint8", "uint16")
 
 
 class _Unknown:
