@@ -15,22 +15,17 @@ import numpy.typing as npt
 from pipelines import images
 from pipelines.console import usable_cores
 from pipelines.layout import Found
+from pipelines.sampling import spread
 from pipelines.sources import Item, Sides
 from pipelines.spec import RGB, Colour, DatasetError, Encoding, Range
 
 MOST_VALUES = 64  # of label maps; images that have more between them are none
-_LOOKED_INTO = 64  # files, evenly spread, whose headers stand for all
+_AT_ONCE = 64  # files, as many as are read ahead
 _DECODED = 8  # files, evenly spread, whose values stand for all
 _STRAY = 1e-3  # of all pixels; fewer of a value come from soft edges
 _DRAWING = 0.9  # of all pixels; where more are white, the image is a line drawing and no label map
 _UINT16 = (0.0, 65535.0)
 Values = Counter[Colour]
-
-
-def spread(items: Sequence[Any], most: int = _LOOKED_INTO) -> list[Any]:
-    """Returns at most `most` of some items, evenly spread, the first and the last among them."""
-    places = np.unique(np.linspace(0, len(items) - 1, most).astype(int)) if items else ()
-    return [items[place] for place in places]
 
 
 def columns(items: Sequence[Item]) -> list[list[Path]]:
@@ -153,7 +148,7 @@ def _palette_notes(found: Mapping[str, Found], place: int, side: Encoding, value
 
 def _values(pairs: Found, place: int, side: Encoding) -> tuple[Values, str]:
     """Counts the values of one side's images; or says why they are no label maps."""
-    if side.dtype not in ("uint8", "uint16") or side.channels not in (1, 3):
+    if not side.fits_png:
         return Counter(), f"it holds {side.channels} channels of {side.dtype}"
     files = [item.file(place) for item in pairs.items]
     for file in spread(files):
@@ -197,8 +192,8 @@ def _each(items: Sequence[Item], place: int, layout: str, side: Encoding) -> Any
         return image if layout != "side_by_side" else image[:, half * place : half * (place + 1)]
 
     with ThreadPoolExecutor(usable_cores()) as pool:
-        for start in range(0, len(items), _LOOKED_INTO):
-            yield from pool.map(load, items[start : start + _LOOKED_INTO])
+        for start in range(0, len(items), _AT_ONCE):
+            yield from pool.map(load, items[start : start + _AT_ONCE])
 
 
 def _count(image: npt.NDArray[Any]) -> Values:

@@ -11,9 +11,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipelines import build, contents, encode, inspect, sources
+from pipelines import build, encode, inspect, sources
 from pipelines.inspection import duplicates, measure, page, sheet, survey
 from pipelines.registry import open_dataset
+from pipelines.sampling import spread
 from pipelines.spec import RGB, Encoding, Fault, Preprocessing, Splits, faults_of
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -343,7 +344,7 @@ def test_grey_label_maps_are_recommended_for_one_hot_only_where_it_is_accepted(t
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [row["name"] for row in report["sides"]["input"]["channels"]] == ["#000000", "#808080", "#ffffff"]
     # One file that is a photo, and isn't among those that are looked into.
-    looked_into = {item.name for item in contents.spread(open_dataset(flags[0][10:])["train"].items, 8)}
+    looked_into = {item.name for item in spread(open_dataset(flags[0][10:])["train"].items, 8)}
     held_out = set(open_dataset(flags[0][10:])["val"].names)
     other = next(f"{n:02}" for n in range(20) if f"{n:02}" not in looked_into | held_out)
     Image.fromarray(np.concatenate([photo(1), photo(2)], axis=1)).save(tmp_path / "data" / f"{other}.png")

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import tfpix2pix as tp
-from pipelines import contents
+from pipelines.sampling import spread
 from tests.runs import assert_same_run, small_config, weights
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.training.callbacks import Callback, CollapseMonitor, EarlyStopping
@@ -128,9 +128,9 @@ def test_a_metric_of_ones_own(tmp_path):
 
 
 def test_validation_pairs_are_spread_over_the_split():
-    assert set(contents.spread(range(500), 50)) == {round(place) for place in np.floor(np.linspace(0, 499, 50))}
-    assert set(contents.spread(range(3), 50)) == {0, 1, 2}
-    assert max(contents.spread(range(500), 6)) == 499
+    assert set(spread(range(500), 50)) == {round(place) for place in np.floor(np.linspace(0, 499, 50))}
+    assert set(spread(range(3), 50)) == {0, 1, 2}
+    assert max(spread(range(500), 6)) == 499
 
 
 STUB = SimpleNamespace(model=SimpleNamespace(loss_names=("d_loss", "g_l1")))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipelines import contents, layout
 from pipelines.layout import Found
+from pipelines.sampling import spread
 from pipelines.sources import Files, Sides
 from pipelines.spec import DatasetError, Preprocessing, Range, Splits
 
@@ -62,7 +63,7 @@ def _unlike_pairs(train: Found, root: Path) -> list[str]:
     Raises:
         DatasetError: if no image looks like two halves.
     """
-    sizes = {item.files[0]: contents.size_of(item.files[0]) for item in contents.spread(train.items)}
+    sizes = {item.files[0]: contents.size_of(item.files[0]) for item in spread(train.items)}
     shapes = {file: size[1] / size[0] for file, size in sizes.items() if size is not None}
     odd = [file for file, shape in shapes.items() if not 1.9 <= shape <= 2.1]
     if not odd:

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipelines import cache, contents, edges, images, layout
+from pipelines import cache, edges, images, layout
 from pipelines.layout import Found
 from pipelines.prepare import Job, prepare
+from pipelines.sampling import spread
 from pipelines.sources import Files, Item
 from pipelines.spec import RGB, DatasetError, Encoding, Fault, Original, Preprocessing, Resize, Splits, group_faults
 
@@ -215,7 +216,7 @@ def _grey_notes(train: Files, root: Path) -> list[str]:
         DatasetError: if all are.
     """
     grey, seen = [], 0
-    for item in contents.spread(train.items):
+    for item in spread(train.items):
         try:
             image = images.read(item.files[0]).astype(np.int16)
         except images.ImageError:

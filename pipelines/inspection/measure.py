@@ -16,6 +16,7 @@ from pipelines.inspection import duplicates, sheet, survey
 from pipelines.inspection.duplicates import Duplicate
 from pipelines.inspection.sheet import Cell
 from pipelines.inspection.survey import Look
+from pipelines.sampling import spread
 from pipelines.spec import Encoding, Preprocessing, Source, faults_of, originals_of
 
 SAMPLE = 200  # pairs that channels, classes and clipped values are measured over
@@ -52,7 +53,7 @@ def measure(
     known = {file.path for split in splits for files in pairs[split] for file in files}
     known |= {os.fspath(fault.path) for source in splits.values() for fault in getattr(source, "found_faults", ())}
     good = {split: _good(source, set(bad)) for split, source in splits.items()}
-    chosen = {split: contents.spread(indices, most or len(indices)) for split, indices in good.items()}
+    chosen = {split: spread(indices, most or len(indices)) for split, indices in good.items()}
     readable = known.issuperset(bad)
     looks = {s: survey.look(splits[s], indices, s) for s, indices in chosen.items() if indices and readable}
     numbers: dict[str, Any] = {
@@ -72,12 +73,12 @@ def measure(
     if not looks:
         return numbers, {}
     split, other = next(iter(looks)), list(looks)[:2][-1]
-    sample = contents.spread(chosen[split], SAMPLE)
+    sample = spread(chosen[split], SAMPLE)
     copies, complete = duplicates.find(looks)
     # Those across splits matter most; the others stay in their order.
     first = sorted(map(_two_of, copies), key=lambda two: two[0][0] == two[1][0])[:_SHOWN]
     copied = [[(name, chosen[name][number]) for name, number in two] for two in first]
-    evaluated = [(other, index) for index in contents.spread(good[other], _SHOWN)]
+    evaluated = [(other, index) for index in spread(good[other], _SHOWN)]
     wanted = {(split, index) for index in sample}.union(evaluated, *copied)
     moments: dict[str, list[Any]] = {"input": [], "target": []}
     cells: dict[_Place, Cell] = {}

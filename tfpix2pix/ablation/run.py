@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines import contents
 from pipelines.cache import write_atomically
 from pipelines.console import format_size
+from pipelines.sampling import spread
 from tfpix2pix.ablation.tables import TABLES, Variant, folder_name
 from tfpix2pix.config import TrainConfig
 from tfpix2pix.errors import ConfigError
@@ -109,7 +109,7 @@ def ablate(ablation: Ablation, command: str = "") -> list[Row]:
         *((variant.label, folder / "output") for variant, folder in zip(table.variants, evaluations, strict=True)),
         ("target", evaluations[0] / "target"),
     ]
-    shown = contents.spread(first.names, ablation.sheet_rows)
+    shown = spread(first.names, ablation.sheet_rows)
     summary.sheet(columns, shown, folder / "sheet.png")
     return rows
 

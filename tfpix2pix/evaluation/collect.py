@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipelines import DatasetError, Preprocessing, contents, encode
+from pipelines import DatasetError, Preprocessing, encode
 from pipelines.build import evaluation_batches
 from pipelines.console import format_size, progress
+from pipelines.sampling import spread
 from pipelines.sources import ERRORS
 from pipelines.spec import Encoding, Source, faults_of, group_faults
 from tfpix2pix.config import DataConfig, TrainConfig
@@ -133,7 +134,7 @@ def open_pairs(data: DataConfig, split: str, model: Model, most: int = 0) -> Pai
             f"The model takes images of {format_size(model.size)} px at most, and `image_size` is "
             f"{format_size(data.image_size)}."
         )
-    indices = contents.spread(range(len(source.names)), most or len(source.names))
+    indices = spread(range(len(source.names)), most or len(source.names))
     return Pairs(source, sources["train"], data, prepared, indices, _file_names([source.names[i] for i in indices]))
 
 
@@ -163,7 +164,7 @@ def collect(model: Model, pairs: Pairs, noise_seed: int | None) -> Samples:
 
 def training_inputs(pairs: Pairs, most: int) -> Images:
     """Returns evenly spaced inputs that were trained on: uint8 `(N, H, W, 3)`, at most so many."""
-    indices = contents.spread(range(len(pairs.training.names)), most)
+    indices = spread(range(len(pairs.training.names)), most)
     batches = _batches(pairs.training, pairs.preprocessing, indices, "reading training inputs")
     return np.stack([_displayable(batch["input"], pairs.encodings[0]) for batch in batches])
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pipelines import DatasetError, available, contents, encode, images, ops
+from pipelines import DatasetError, available, encode, images, ops
 from pipelines.build import evaluation_batches
+from pipelines.sampling import spread
 from pipelines.spec import Encoding, Source
 from tfpix2pix.config import DataConfig
 from tfpix2pix.errors import ConfigError
@@ -76,7 +77,7 @@ class Samples:
         """Returns inputs as the network sees them, evenly spread over what there is: float32 `(N, *size, Cin)`."""
         if self._files:
             try:
-                read = [images.read(file, self._encoding) for file in contents.spread(self._files, count)]
+                read = [images.read(file, self._encoding) for file in spread(self._files, count)]
             except images.ImageError as error:
                 raise ConfigError(f"An image of `calibration` can't be used: {error}") from error
             return np.concatenate([_seen(image, self._encoding, size) for image in read])
@@ -84,7 +85,7 @@ class Samples:
             return _noise(self._encoding, min(count, 4), size)
         data = dataclasses.replace(self._data, image_size=size)
         source: Source = open_data(data)[split]
-        indices = contents.spread(range(len(source.names)), count)
+        indices = spread(range(len(source.names)), count)
         batches = evaluation_batches(source, preprocessing(data), indices=indices)
         return np.concatenate([batch["input"] for batch in batches.as_numpy_iterator()])
 

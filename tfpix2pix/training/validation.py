@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from pipelines import Preprocessing, Source, contents, encode
+from pipelines import Preprocessing, Source, encode
 from pipelines.build import evaluation_batches
+from pipelines.sampling import spread
 
 if TYPE_CHECKING:
     from tfpix2pix.training.pix2pix import Pix2Pix
@@ -88,8 +89,8 @@ class Validation:
     ) -> None:
         self._source, self._preprocessing = source, preprocessing
         self._encodings = preprocessing.encodings(source)
-        self._shown = contents.spread(range(len(source.names)), SHOWN)
-        self._measured = contents.spread(range(len(source.names)), MEASURED)
+        self._shown = spread(range(len(source.names)), SHOWN)
+        self._measured = spread(range(len(source.names)), MEASURED)
         names = [f"val_{metric.name}" for metric in metrics]
         self.names = (*names, *(("val_d_real_logit", "val_d_fake_logit") if model.discriminator else ()))
         generator, judge = model.evaluation_form(), model.judge
