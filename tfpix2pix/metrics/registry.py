@@ -16,6 +16,7 @@ METRICS = {
     "psnr": "tfpix2pix.metrics.psnr:PSNR",
     "ssim": "tfpix2pix.metrics.ssim:SSIM",
     "ms_ssim": "tfpix2pix.metrics.ssim:MS_SSIM",
+    "spectral_peaks": "tfpix2pix.metrics.spectrum:SPECTRAL_PEAKS",
     "fid": "tfpix2pix.metrics.fid:FID",
     "kid": "tfpix2pix.metrics.kid:KID",
     "lab": "tfpix2pix.metrics.lab:LAB",
