@@ -15,8 +15,10 @@ import sys
 import tarfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pipelines import npm
 from pipelines.npm import Package
@@ -104,14 +106,15 @@ def test_no_npm_at_all(cache, monkeypatch):
 
 def test_the_folder_is_whole(tmp_path, litert):
     output = write_export(tmp_path / "e") / "web"
-    assert web.build(tmp_path / "e", output) == tmp_path / "e" / "model_float16.tflite"
+    assert web.build(tmp_path / "e", output) == [tmp_path / "e" / "model_float16.tflite"]
     page = (output / "index.html").read_text()
     assert "{{" not in page
     assert (output / "model.tflite").read_bytes() == b"tflite"
     config = json.loads(re.search(r'id="config">(.*?)</script>', page)[1])
-    assert (config["name"], config["shape"], config["bytes"]["model.tflite"]) == ("little", [1, 32, 32, 3], 6)
+    (model,) = config["models"]
+    assert (model["name"], model["shape"], config["bytes"]["model.tflite"]) == ("little", [1, 32, 32, 3], 6)
     # All that the page and its scripts name is there.
-    named = set(re.findall(r'(?:href|src)="([\w./-]+)"', page)) | {config["model"], *config["bytes"]}
+    named = set(re.findall(r'(?:href|src)="([\w./-]+)"', page)) | {model["model"], *config["bytes"]}
     for script in output.glob("*.js"):
         text = script.read_text()
         named |= set(re.findall(r'(?:from |import\(|Worker\()"(?:\./)?([\w./-]+)"', text))
@@ -129,6 +132,47 @@ def test_the_folder_is_whole(tmp_path, litert):
     assert "python -m http.server" in read_me
     assert "CC BY-SA 4.0" in read_me
     assert "CC BY-SA 4.0" in page
+
+
+def test_a_page_of_several_models_holds_all_of_them(tmp_path, litert):
+    folders = [write_export(tmp_path / name, name=name, model=name.encode()) for name in ("b", "a")]
+    (folders[0] / "examples").mkdir()
+    Image.new("RGB", (32, 32)).save(folders[0] / "examples" / "1.png")
+    settings = json.loads((folders[0] / "config.json").read_text())
+    settings |= {"examples": ["examples/1.png", "examples/gone.png"], "colours": [[255, 0, 0]], "licence": "MIT <b>"}
+    (folders[0] / "config.json").write_text(json.dumps(settings))
+    output = tmp_path / "web"
+    assert [file.parent for file in web.build(folders, output)] == folders
+    page = (output / "index.html").read_text()
+    models = json.loads(re.search(r'id="config">(.*?)</script>', page)[1])["models"]
+    assert [model["name"] for model in models] == ["b", "a"]
+    assert [(output / model["model"]).read_bytes() for model in models] == [b"b", b"a"]
+    assert [model["colours"] for model in models] == [[[255, 0, 0]], []]
+    (example,) = models[0]["examples"]
+    assert (output / example).read_bytes() == (folders[0] / "examples" / "1.png").read_bytes()
+    assert models[1]["examples"] == []
+    assert "MIT &lt;b&gt;" in page
+    assert "CC BY-SA" in (output / "README.txt").read_text()
+
+
+def test_two_models_of_one_name_are_refused(tmp_path, litert):
+    folders = [write_export(tmp_path / name) for name in ("a", "b")]
+    with pytest.raises(ConfigError, match="little"):
+        web.build(folders, tmp_path / "web")
+    assert not (tmp_path / "web").exists()
+
+
+def test_the_page_opens_with_the_exports_that_lie_here(tmp_path, litert, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert demo.main(["--port=0", "--no-open"]) == 2  # there are none
+    assert "--model" in capsys.readouterr().err
+    for name in ("b", "a"):
+        write_export(Path("saved_models") / name, name=name)
+    built = []
+    monkeypatch.setattr(demo, "build", lambda exports, folder: built.extend(exports) or [])
+    monkeypatch.setattr(server._Server, "serve_forever", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert demo.main(["--port=0", "--no-open"]) == 0
+    assert [folder.name for folder in built] == ["a", "b"]
 
 
 def test_nothing_is_loaded_from_elsewhere(tmp_path, litert):

@@ -324,6 +324,60 @@ def test_save_gives_a_png_of_the_picture(browser, lines, tmp_path):
         assert np.array_equal(np.asarray(saved.convert("RGB")), picture)
 
 
+def test_both_are_saved_side_by_side(browser, lines, tmp_path):
+    begin(browser, lines)
+    browser.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    drawing, answer = canvas(browser, "drawing"), canvas(browser, "result")
+    press(browser, "b")
+    browser.wait_event("Page.downloadProgress")
+    browser.wait("note.textContent === 'Saved as PNG'")
+    browser.run("new Promise((resolve) => setTimeout(resolve, 500))")
+    (file,) = tmp_path.glob("little-both-*.png")
+    with Image.open(file) as saved:
+        both = np.asarray(saved.convert("RGB"))
+    side, gap = len(drawing), len(drawing) // 32
+    assert both.shape == (side + 2 * gap, 2 * side + 3 * gap, 3)
+    assert np.array_equal(both[gap:-gap, gap : gap + side], drawing)
+    enlarged = Image.fromarray(answer).resize((side, side), Image.Resampling.BILINEAR)
+    assert np.abs(both[gap:-gap, -gap - side : -gap].astype(int) - np.asarray(enlarged)).mean() < 3
+    assert (both[:, [*range(gap), *range(gap + side, 2 * gap + side)]] == 255).all()
+
+
+def test_several_models_each_with_its_own_examples_and_colours(browser, tmp_path, litert, rng):
+    folders = []
+    for name, colours in (("first", [[255, 255, 255], [250, 20, 20]]), ("second", [])):
+        folders.append(export(tmp_path / name, trained_generator(size=64), RGB))
+        settings = json.loads((folders[-1] / "config.json").read_text())
+        settings |= {"examples": ["examples/1.png", "examples/2.png"] if colours else [], "colours": colours}
+        (folders[-1] / "config.json").write_text(json.dumps(settings))
+    (folders[0] / "examples").mkdir()
+    own = rng.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    for number, image in enumerate(own, 1):
+        Image.fromarray(image).save(folders[0] / "examples" / f"{number}.png")
+    web.build(folders, tmp_path / "web")
+    with make_server(tmp_path / "web") as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        browser.open(f"http://127.0.0.1:{server.server_address[1]}/")
+        ready(browser)
+        assert browser.run("Array.from(models.children, (link) => link.textContent)") == ["first", "second"]
+        assert browser.run("document.querySelector('#models [aria-current]').textContent") == "first"
+        scale = len(canvas(browser, "drawing")) // 64
+        assert np.array_equal(canvas(browser, "drawing")[::scale, ::scale], own[0])
+        click(browser, "#strip button:nth-child(2)")
+        browser.wait("undo.getAttribute('aria-disabled') === 'false'")
+        assert np.array_equal(canvas(browser, "drawing")[::scale, ::scale], own[1])
+        assert browser.run("Array.from(swatches.children, (swatch) => swatch.value)") == ["#ffffff", "#fa1414"]
+        assert browser.run("colour.value") == "#fa1414"  # the first that is no grey
+        click(browser, "#models a:nth-child(2)")
+        browser.wait("document.title === 'Draw: second'")
+        ready(browser)
+        assert browser.run("swatches.hidden") is True
+        assert browser.run("document.querySelectorAll('#strip svg').length") >= 5
+        server.shutdown()
+        thread.join()
+
+
 def give(browser, path, how):
     """Gives the page a file by its file chooser, or as one that is dropped or pasted."""
     if how == "chosen":

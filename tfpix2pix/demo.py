@@ -1,4 +1,7 @@
-"""Serves a page to draw on: `python -m tfpix2pix.demo --model=saved_models/NAME`. The browser runs the network."""
+"""Serves a page to draw on: `python -m tfpix2pix.demo --model=saved_models/NAME`. The browser runs the network.
+
+Of several models, the page opens with the first and lets people choose.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,15 @@ from tfpix2pix.errors import ConfigError
 from tfpix2pix.web.build import build
 from tfpix2pix.web.server import make_server
 
+_MODELS = Path("saved_models")
+
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """Which model, and where the page is served."""
+    """Which models, and where the page is served."""
 
-    model: Path
-    """The folder of an export, such as saved_models/NAME."""
+    model: tuple[Path, ...] = ()
+    """Folders of exports, such as saved_models/NAME; not given: all that lie in saved_models."""
     port: int = 8000
     """Port of the page; 0 takes any that is free."""
     host: str = "127.0.0.1"
@@ -40,15 +45,19 @@ def demo(config: DemoConfig) -> None:
     """Builds the page in a temporary folder and serves it until Ctrl-C.
 
     Raises:
-        ConfigError: if the model has no page, the port is taken, or LiteRT.js can't be fetched.
+        ConfigError: if a model has no page, the port is taken, or LiteRT.js can't be fetched.
     """
+    exports = config.model or tuple(sorted(file.parent for file in _MODELS.glob("*/config.json")))
+    if not exports:
+        raise ConfigError(f"There is no export in {_MODELS}. Give one as `model`.")
     with tempfile.TemporaryDirectory(prefix="tfpix2pix-demo-") as temporary:
         folder = Path(temporary) / "web"
         with make_server(folder, config.host, config.port) as server:
-            model = build(config.model, folder)
+            models = build(exports, folder)
             shown = "127.0.0.1" if config.host in ("0.0.0.0", "") else config.host
             address = f"http://{shown}:{server.server_address[1]}/"
-            print(f"Draw: {address}  ({model} in the browser; Ctrl-C stops)", flush=True)
+            names = ", ".join(str(model) for model in models)
+            print(f"Draw: {address}  ({names} in the browser; Ctrl-C stops)", flush=True)
             if config.open:
                 webbrowser.open(address)
             server.serve_forever()

@@ -45,6 +45,8 @@ class ExportConfig:
     """Validation images that every file is compared with Keras on."""
     representative: int = 100
     """Training images that int8's ranges are measured on."""
+    examples: int = 8
+    """Validation inputs that the export keeps for the drawing page to start from; 0 keeps none."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 calibration=config.calibration,
                 samples=config.samples,
                 representative=config.representative,
+                examples=config.examples,
             )
         except ExportError as error:
             flags.error(error, ExportConfig)
@@ -92,6 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
     version = f" (version {result.version.name})" if result.version else ""
+    if result.examples:
+        print(f"Examples for the drawing page: {config.output / 'examples'}, {result.examples} inputs of the data set")
     print(f"Exported: {config.output}{version}  Card: {config.output / 'MODEL_CARD.md'}")
     print(f"Next: python -m tfpix2pix.translate --model={config.output} --input=FOLDER --output=FOLDER")
     if "web" in config.formats:

@@ -18,10 +18,11 @@ from pipelines.console import format_size, progress
 from pipelines.spec import Encoding
 from tfpix2pix import __version__
 from tfpix2pix.errors import ConfigError
+from tfpix2pix.exporting import examples as drawings
 from tfpix2pix.exporting import model_card, serving_files
 from tfpix2pix.exporting.comparison import ExportError, Measured, compare, table
 from tfpix2pix.exporting.formats import Format, resolve
-from tfpix2pix.exporting.job import Job, Subject, subject_of
+from tfpix2pix.exporting.job import Floats, Job, Subject, subject_of
 from tfpix2pix.exporting.samples import Samples
 from tfpix2pix.inference.backends.settings import FILE, read_settings
 from tfpix2pix.inference.translator import Translator
@@ -29,6 +30,7 @@ from tfpix2pix.training.run_directory import RunDirectory
 
 CARD = "MODEL_CARD.md"
 _SAVED_MODEL = "saved_model"
+_SEEN = 64  # validation inputs whose colours are looked at
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,14 @@ class ExportResult:
         version: the new version's folder; `None` where no SavedModel was asked for.
         measured: what was measured of each form that was compared.
         notes: what the user should know.
+        examples: how many inputs of the data set it keeps.
     """
 
     output: Path
     version: Path | None
     measured: list[Measured]
     notes: list[str] = field(default_factory=list)
+    examples: int = 0
 
     def summary(self) -> str:
         """Returns a table of what was written and how far it is from Keras."""
@@ -66,6 +70,7 @@ def export(
     calibration: Path | None = None,
     samples: int = 16,
     representative: int = 100,
+    examples: int = 8,
 ) -> ExportResult:
     """Exports a generator. Nothing in the output folder changes until every form was written, run and compared.
 
@@ -83,6 +88,8 @@ def export(
         calibration: a folder of images like those that will be translated, in place of the run's data.
         samples: validation inputs that every form is compared with Keras on.
         representative: training inputs that integer forms are fitted to.
+        examples: of those validation inputs, how many are kept in the export's folder `examples`, for its page to start
+            from; none where the run's own data can't be had.
 
     Returns:
         What was written.
@@ -94,8 +101,8 @@ def export(
         OSError: if files can't be written.
     """
     output = Path(output)
-    if min(samples, representative) < 1:
-        raise ConfigError("`samples` and `representative` must be at least 1.")
+    if min(samples, representative) < 1 or examples < 0:
+        raise ConfigError("`samples` and `representative` must be at least 1, `examples` 0 or more.")
     forms = resolve(None if formats is None else tuple(formats), dynamic=dynamic)
     _check_output(output)
     subject = subject_of(source, generator, encodings)
@@ -111,6 +118,7 @@ def export(
     images = [given.of("val", samples, size)]
     if dynamic and (multiple := translator.multiple) is not None:  # also at a size that it wasn't trained at
         images.append(given.of("val", 1, (size[0] + multiple, size[1] + 2 * multiple)))
+    shown = given.of("val", max(_SEEN, examples), size) if examples and given.own else images[0][:0]
     fitted = given.of("train", representative, size) if any(form.calibrated for form in forms.values()) else None
     with tempfile.TemporaryDirectory(prefix="tfpix2pix-export-") as scratch:
         version = next_version(output)
@@ -118,11 +126,11 @@ def export(
         job.settings.update(_settings(job, versioned=_SAVED_MODEL in forms))
         for form in forms.values():
             form.check(job)
-        result = _stage_and_publish(job, forms)
+        result = _stage_and_publish(job, forms, shown, examples)
     return dataclasses.replace(result, notes=[*([given.note] if given.note else []), *result.notes])
 
 
-def _stage_and_publish(job: Job, forms: dict[str, Format]) -> ExportResult:
+def _stage_and_publish(job: Job, forms: dict[str, Format], shown: Floats, examples: int) -> ExportResult:
     # Renaming works within one disk only.
     beside = job.output if job.output.is_mount() else job.output.resolve().parent
     beside.mkdir(parents=True, exist_ok=True)
@@ -130,6 +138,7 @@ def _stage_and_publish(job: Job, forms: dict[str, Format]) -> ExportResult:
     shutil.rmtree(staging, ignore_errors=True)  # what a killed export left
     staging.mkdir()
     try:
+        job.settings.update(drawings.write(shown, job.subject.encodings[0], min(examples, len(shown)), staging))
         _write_text(staging / FILE, json.dumps(job.settings, indent=2, default=str) + "\n")
         paths: dict[str, Path] = {}
         measured: list[Measured] = []
@@ -149,7 +158,7 @@ def _stage_and_publish(job: Job, forms: dict[str, Format]) -> ExportResult:
                 "Nothing was exported:\n  " + "\n  ".join(faults) + "\nWhat was there is as it was. "
                 "Other `formats` can be exported without these."
             )
-        return _publish(job, forms, paths, measured)
+        return _publish(job, forms, paths, measured, staging)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -166,7 +175,9 @@ def _measure(job: Job, name: str, form: Format, path: Path, staging: Path) -> Me
     return compare(name, path.relative_to(staging).as_posix(), size, outputs, job.expected)
 
 
-def _publish(job: Job, forms: dict[str, Format], paths: dict[str, Path], measured: list[Measured]) -> ExportResult:
+def _publish(
+    job: Job, forms: dict[str, Format], paths: dict[str, Path], measured: list[Measured], staging: Path
+) -> ExportResult:
     """Puts everything in its place: the version by one rename, `config.json` and the card after it, servers last."""
     output, notes = job.output, []
     kept, removed = _older_files(job, set(paths))
@@ -180,6 +191,7 @@ def _publish(job: Job, forms: dict[str, Format], paths: dict[str, Path], measure
         for name, text in texts.items():
             _write_text(version / name, text)
     output.mkdir(parents=True, exist_ok=True)
+    drawings.publish(staging, output)
     for name, form in forms.items():
         notes += form.publish(paths[name], output / paths[name].name)
     for file in removed:
@@ -193,7 +205,8 @@ def _publish(job: Job, forms: dict[str, Format], paths: dict[str, Path], measure
         notes.append(f"{output / 'web'} is that of an export before; add web to `formats` to write it again.")
     if version is not None:
         notes += serving_files.write(output)
-    return ExportResult(output, output / version.name if version else None, measured, notes)
+    path = output / version.name if version else None
+    return ExportResult(output, path, measured, notes, len(job.settings["examples"]))
 
 
 def _older_files(job: Job, written: set[str]) -> tuple[list[Measured], list[Path]]:

@@ -31,6 +31,7 @@ class Samples:
 
     Attributes:
         note: what the user should know of where they come from; empty if they are the run's own.
+        own: whether they are the run's own.
 
     Raises:
         ConfigError: if images are required and there are none.
@@ -72,6 +73,10 @@ class Samples:
                 "`data_dir`, images like those that will be translated as `calibration`, or leave tflite_int8 out."
             )
         self.note = f"Files were compared with Keras on noise, since {reason}"
+
+    @property
+    def own(self) -> bool:
+        return self._data is not None
 
     def of(self, split: str, count: int, size: tuple[int, int]) -> Floats:
         """Returns inputs as the network sees them, evenly spread over what there is: float32 `(N, *size, Cin)`."""

@@ -7,7 +7,7 @@ import html
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,46 +26,54 @@ SCRIPTS = (
 MODELS = ("model_float16.tflite", "model_float32.tflite", "model_dynamic.tflite", "model_int8.tflite")
 
 
-def build(export: Path, output: Path) -> Path:
-    """Writes the page of an exported generator: atomically, in place of what was there.
+def build(exports: Path | Sequence[Path], output: Path) -> list[Path]:
+    """Writes the page of one exported generator or of several: atomically, in place of what was there.
 
     Args:
-        export: what `python -m tfpix2pix.export` wrote.
+        exports: what `python -m tfpix2pix.export` wrote; the page opens with the first, and the others can be chosen.
         output: the page's folder.
 
     Returns:
-        The TFLite file that it runs.
+        The TFLite file of each that it runs.
 
     Raises:
-        ConfigError: if `export` is no export or nothing that a browser can run, or LiteRT.js can't be fetched.
+        ConfigError: if one is no export or nothing that a browser can run, two have one name, or LiteRT.js can't be
+            fetched.
     """
-    model, settings = model_of(export)
+    folders = [exports] if isinstance(exports, Path) else list(exports)
+    opened = [model_of(folder) for folder in folders]
+    names = [settings["name"] for _, settings in opened]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"Two of the models have the name {min(twice)}; the page knows them by their names.")
     litert = runtime.folder()
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         (partial / "litert").mkdir(parents=True)
-        shutil.copyfile(model, partial / "model.tflite")
         _copy_runtime(litert, partial / "litert")
         for name in (*SCRIPTS, "icon.svg"):
             (partial / name).write_text(_resource(name), encoding="utf-8")
         (partial / "page.css").write_text(pages.style(_PACKAGE), encoding="utf-8")
-        data = settings.get("licence") or licence(settings["trained"]["data"]["dataset"])
-        about = {"name": settings["name"], "litert": runtime.PACKAGES[0].version, "data": data}
+        models = [
+            _copy_model(folder, number, *found, partial)
+            for number, (folder, found) in enumerate(zip(folders, opened, strict=True), 1)
+        ]
         bytes_of = {
             str(file.relative_to(partial).as_posix()): file.stat().st_size
-            for file in (partial / "model.tflite", *(partial / "litert").glob("*.wasm"))
+            for file in (*partial.glob("*.tflite"), *(partial / "litert").glob("*.wasm"))
         }
-        page = _page(about, {**_page_config(settings), "bytes": bytes_of})
+        version = runtime.PACKAGES[0].version
+        page = _page(version, {"models": models, "bytes": bytes_of})
         (partial / "index.html").write_text(page, encoding="utf-8")
-        title = f"A page to draw on: {settings['name']}"
-        read_me = pages.fill(_resource("hosting.txt"), title=title, line="=" * len(title), **about)
+        title = f"A page to draw on: {', '.join(names)}"
+        data = "\n".join(dict.fromkeys(model["data"] for model in models))
+        read_me = pages.fill(_resource("hosting.txt"), title=title, line="=" * len(title), litert=version, data=data)
         (partial / "README.txt").write_text(read_me, encoding="utf-8")
         replace(partial, output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return model
+    return [model for model, _ in opened]
 
 
 def model_of(export: Path) -> tuple[Path, dict[str, Any]]:
@@ -114,15 +122,28 @@ def check(given: Encoding, target: Encoding) -> None:
             )
 
 
+def _copy_model(export: Path, number: int, model: Path, settings: Mapping[str, Any], page: Path) -> dict[str, Any]:
+    """Copies a model and its examples into a page's folder; returns what the page has to know of them."""
+    file = "model.tflite" if number == 1 else f"model_{number}.tflite"
+    shutil.copyfile(model, page / file)
+    examples = []
+    for place, name in enumerate(settings.get("examples", ()), 1):
+        if (export / name).is_file():
+            examples.append(f"example_{number}_{place}.png")
+            shutil.copyfile(export / name, page / examples[-1])
+    return {**_page_config(settings), "model": file, "examples": examples}
+
+
 def _page_config(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what the page has to know of the export."""
+    """Returns what the page has to know of an export, but for its files."""
     encoding = Encoding.from_json(settings["input"])
     return {
         "name": settings["name"],
-        "model": "model.tflite",
         "shape": [1, *settings["size"], encoding.depth],
         "input": _as_drawn(encoding).to_json(),
         "target": _as_drawn(Encoding.from_json(settings["target"])).to_json(),
+        "colours": settings.get("colours", []),
+        "data": settings.get("licence") or licence(settings["trained"]["data"]["dataset"]),
     }
 
 
@@ -133,11 +154,16 @@ def _as_drawn(encoding: Encoding) -> Encoding:
     return dataclasses.replace(encoding, channels=3, palette=encoding.display_palette)
 
 
-def _page(about: Mapping[str, str], config: Mapping[str, Any]) -> str:
-    script, data = _resource("start.js"), pages.script_json(config)
-    texts = {name: html.escape(text) for name, text in about.items()}
+def _page(version: str, config: Mapping[str, Any]) -> str:
+    script, first = _resource("start.js"), config["models"][0]
     return pages.fill(
-        _resource("page.html"), script=script, script_hash=pages.content_hash(script), config=data, **texts
+        _resource("page.html"),
+        script=script,
+        script_hash=pages.content_hash(script),
+        config=pages.script_json(config),
+        name=html.escape(first["name"]),
+        data=html.escape(first["data"]),
+        litert=version,
     )
 
 

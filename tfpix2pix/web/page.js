@@ -3,18 +3,27 @@ import { fit, onFile, read } from "./files.js";
 import { Paper, SIDE, css } from "./paper.js";
 import { Translator } from "./translator.js";
 
-const config = JSON.parse(document.getElementById("config").textContent);
+const { models, bytes } = JSON.parse(document.getElementById("config").textContent);
+const wanted = new URLSearchParams(location.search).get("model");
+const config = { ...(models.find(({ name }) => name === wanted) ?? models[0]), bytes };
 const { palette, classes } = config.input;
 const [, height, width] = config.shape;
 
-const [drawing, result, ring, note, size, colour, chooser, undo, redo, save, swatches] = [
-  "drawing", "result", "ring", "note", "size", "colour", "chooser", "undo", "redo", "save", "swatches",
+const [drawing, result, ring, note, size, colour, chooser, undo, redo, both, save, swatches, strip] = [
+  "drawing", "result", "ring", "note", "size", "colour", "chooser", "undo", "redo", "both", "save", "swatches", "strip",
 ].map((id) => document.getElementById(id));
 
 const LINE = (2 / 72) * SIDE; // the width of OpenMoji's lines
-const sizes = { pen: Math.round(LINE), eraser: Math.round(3 * LINE) };
+// Who draws in flat colours wants a brush.
+const sizes = { pen: Math.round(config.colours.length ? 2 * LINE : LINE), eraser: Math.round(3 * LINE) };
 let tool = "pen";
-let ink = palette.length ? css(palette[1]) : "#000000";
+let ink = firstInk();
+
+/** Returns the second class of label maps, the first colour that is no grey, or black. */
+function firstInk() {
+  const bright = config.colours.find((value) => Math.max(...value) - Math.min(...value) > 96);
+  return palette.length ? css(palette[1]) : bright ? css(bright) : "#000000";
+}
 
 // ---- The network
 
@@ -25,6 +34,7 @@ const translator = new Translator(config, {
     document.getElementById("state").hidden = true;
     document.getElementById("time").textContent = `${Math.round(milliseconds)} ms an image`;
     mark(save, true);
+    mark(both, true);
   },
   progress(share) {
     document.getElementById("progress").value = share;
@@ -40,6 +50,7 @@ const translator = new Translator(config, {
     document.getElementById("state").hidden = false;
     document.getElementById("state").classList.add("wrong");
     mark(save, false);
+    mark(both, false);
   },
 });
 
@@ -145,7 +156,7 @@ function resize(value = Number(size.value)) {
 }
 
 function takeInk(value) {
-  ink = value;
+  ink = colour.value = value;
   for (const swatch of swatches.children) {
     swatch.setAttribute("aria-pressed", String(swatch.value === value));
   }
@@ -161,19 +172,34 @@ function step(back) {
   }
 }
 
-function saveResult() {
-  if (save.getAttribute("aria-disabled") === "true") {
+function saveCanvas(button, canvas, what) {
+  if (button.getAttribute("aria-disabled") === "true") {
     return;
   }
-  result.toBlob((blob) => {
+  canvas().toBlob((blob) => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
     const time = new Date().toISOString().slice(0, 19).replace(/[-:]/g, "").replace("T", "-");
-    link.download = `${config.name}-${time}.png`;
+    link.download = `${config.name}-${what}${time}.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
     say("Saved as PNG");
   });
+}
+
+/** Returns a canvas with the drawing on its left and the answer on its right, both as large as the paper. */
+function sideBySide() {
+  const canvas = document.createElement("canvas");
+  const gap = Math.round(drawing.width / 32);
+  canvas.width = 2 * drawing.width + 3 * gap;
+  canvas.height = drawing.height + 2 * gap;
+  const context = canvas.getContext("2d");
+  context.fillStyle = "#ffffff";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(drawing, gap, gap);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(result, drawing.width + 2 * gap, gap, drawing.width, drawing.height);
+  return canvas;
 }
 
 for (const button of document.querySelectorAll("[data-tool]")) {
@@ -186,7 +212,8 @@ const actions = {
   redo: () => step(false),
   clear: () => paper.clear(),
   open: () => chooser.click(),
-  save: saveResult,
+  both: () => saveCanvas(both, sideBySide, "both-"),
+  save: () => saveCanvas(save, () => result, ""),
 };
 for (const [id, action] of Object.entries(actions)) {
   document.getElementById(id).addEventListener("click", action);
@@ -200,6 +227,7 @@ const KEYS = {
   "]": () => resize(Number(size.value) + 4),
   delete: actions.clear,
   o: actions.open,
+  b: actions.both,
   s: actions.save,
 };
 
@@ -232,36 +260,83 @@ onFile(chooser, async (file) => {
 
 // ---- What there is at the start
 
+function addSwatch(value, name) {
+  const swatch = document.createElement("button");
+  const patch = document.createElement("i");
+  swatch.type = "button";
+  swatch.value = css(value);
+  patch.style.background = swatch.value;
+  if (name) {
+    swatch.append(patch, name);
+  } else {
+    swatch.append(patch);
+    swatch.title = swatch.value;
+    swatch.setAttribute("aria-label", `Colour ${swatch.value}`);
+  }
+  swatch.addEventListener("click", () => takeInk(swatch.value));
+  swatches.append(swatch);
+}
+
+function addExample(name, icon, draw) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.title = name;
+  button.setAttribute("aria-label", name);
+  button.append(icon);
+  button.addEventListener("click", draw);
+  strip.append(button);
+}
+
+/** Puts the examples that the model came with into the strip, and the first one on the paper. */
+function startFromImages() {
+  config.examples.forEach((url, number) => {
+    const image = new Image();
+    image.src = url;
+    image.alt = "";
+    const draw = (way) => paper[way]((context) => fit(image, { height, width, palette }, context));
+    addExample(`Draw example ${number + 1}`, image, () => image.decode().then(() => draw("draw")));
+    if (!number) {
+      image.decode().then(() => paper.canUndo || draw("start"), () => {});
+    }
+  });
+}
+
+for (const { name } of models.length > 1 ? models : []) {
+  const link = document.createElement("a");
+  link.href = `?${new URLSearchParams({ model: name })}`;
+  link.textContent = name;
+  if (name === config.name) {
+    link.setAttribute("aria-current", "page");
+  }
+  document.getElementById("models").append(link);
+}
+document.getElementById("models").hidden = models.length < 2;
+document.getElementById("name").textContent = config.name;
+document.getElementById("data").textContent = config.data;
+document.title = `Draw: ${config.name}`;
+
 result.width = width;
 result.height = height;
-if (palette.length) {
-  document.querySelector(".colour").hidden = true;
-  swatches.hidden = false;
-  palette.forEach((value, number) => {
-    const swatch = document.createElement("button");
-    const patch = document.createElement("i");
-    swatch.type = "button";
-    swatch.value = css(value);
-    patch.style.background = swatch.value;
-    swatch.append(patch, classes[number] ?? swatch.value);
-    swatch.addEventListener("click", () => takeInk(swatch.value));
-    swatches.append(swatch);
-  });
+document.querySelector(".colour").hidden = palette.length > 0;
+palette.forEach((value, number) => addSwatch(value, classes[number] ?? css(value)));
+config.colours.forEach((value) => addSwatch(value));
+swatches.hidden = !swatches.children.length;
+swatches.classList.toggle("plain", !palette.length);
+if (config.examples.length) {
+  startFromImages();
+} else if (palette.length) {
   paper.start((...surface) => drawBlocks(palette.map(css), ...surface));
 } else {
-  document.getElementById("examples").hidden = false;
   for (const example of EXAMPLES) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.title = `Draw a ${example.name}`;
-    button.setAttribute("aria-label", button.title);
-    button.append(exampleIcon(example));
-    button.addEventListener("click", () => paper.draw((...surface) => drawExample(example, ...surface)));
-    document.getElementById("strip").append(button);
+    addExample(`Draw a ${example.name}`, exampleIcon(example), () =>
+      paper.draw((...surface) => drawExample(example, ...surface)),
+    );
   }
   paper.start((...surface) => drawExample(EXAMPLES[0], ...surface));
 }
+document.getElementById("examples").hidden = !strip.children.length;
 takeInk(ink);
 mark(save, false);
+mark(both, false);
 choose("pen");
 addEventListener("resize", () => resize());
