@@ -133,7 +133,7 @@ def test_the_page_is_written_when_asked_for(run, exported, tmp_path, monkeypatch
     assert export.main([f"--run={run}", f"--output={output}", "--formats", "web", "--samples=1"]) == 0
     assert f"python -m tfpix2pix.demo --model={output}" in capsys.readouterr().out
     written = {path.name for path in output.iterdir()}
-    assert written == {"config.json", "MODEL_CARD.md", "model_float16.tflite", "web"}
+    assert written == {"config.json", "MODEL_CARD.md", "examples", "model_float16.tflite", "web"}
     assert translate.main([f"--model={output}", f"--input={run / 'samples'}", f"--output={tmp_path / 'out'}"]) == 0
     assert (output / "web" / "model.tflite").read_bytes() == (output / "model_float16.tflite").read_bytes()
     assert '"shape":[1,32,32,3]' in (output / "web" / "index.html").read_text()
