@@ -49,6 +49,35 @@ def test_the_copy_gives_the_generators_output(norm, skips, rng):
         np.testing.assert_allclose(inference_copy(generator, size)(images), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [(None, None), (32, 32)])
+@pytest.mark.parametrize("layer", [keras.layers.Dropout, keras.layers.GaussianNoise, keras.layers.SpatialDropout2D])
+def test_noise_in_a_nested_model_can_be_copied(layer, size, rng):
+    inner = keras.Input((None, None, 3))
+    block = keras.Model(inner, layer(0.3)(keras.layers.Conv2D(3, 3, padding="same")(inner)))
+    image = keras.Input((32, 32, 3))
+    generator = keras.Model(image, block(image))
+    images = rng.uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
+    copy = inference_copy(generator, size)
+    np.testing.assert_allclose(copy(images), generator(images, training=False), atol=1e-6)
+    np.testing.assert_array_equal(copy(images, training=True), copy(images))  # the noise is gone
+
+
+def test_the_users_precision_is_none_of_the_copys(rng):
+    generator = trained_generator()
+    images = rng.uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
+    expected = [inference_copy(generator, size)(images).numpy() for size in ((None, None), (32, 32))]
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        for size, values in zip(((None, None), (32, 32)), expected, strict=True):
+            copy = inference_copy(generator, size)
+            assert {layer.compute_dtype for layer in copy.layers[1:]} == {"float32"}  # the first is the input
+            np.testing.assert_array_equal(copy(images), values)
+        assert keras.config.dtype_policy().name == "mixed_float16"
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def test_what_the_sides_must_be_a_multiple_of():
     assert sizes_of(trained_generator()) == (32, None)
 

@@ -67,14 +67,14 @@ def inference_copy(generator: keras.Model, size: Size = ANY_SIZE, *, noise: bool
         def opened(x: Any) -> Any:
             shape = tuple(x.shape)
             open_sides = len(shape) == 4 and tuple(size) != trained
-            return keras.Input(batch_shape=(shape[0], None, None, shape[3]) if open_sides else shape)
+            return keras.Input(batch_shape=(shape[0], None, None, shape[3]) if open_sides else shape, dtype="float32")
 
         return keras.models.clone_model(
             inner, input_tensors=keras.tree.map_structure(opened, inner.input), clone_function=clone
         )
 
     try:
-        image = keras.Input((*size, model.inputs[0].shape[-1]), name="input")
+        image = keras.Input((*size, model.inputs[0].shape[-1]), name="input", dtype="float32")
         copy = keras.models.clone_model(model, input_tensors=image, clone_function=clone)
         for original, copied in weights:
             _copy_weights(original, copied)
@@ -148,13 +148,13 @@ def single_image_model(generator: keras.Model) -> keras.Model:
 def _better_form(layer: keras.layers.Layer, *, noise: bool) -> keras.layers.Layer | None:
     """Returns an equal layer that is faster or takes any size, without weights yet; `None` where there is none."""
     if type(layer) in _NOISE and not noise:
-        return keras.layers.Identity(name=layer.name)
+        return keras.layers.Dropout(0.0, name=layer.name, dtype="float32")
     if is_up_convolution(layer):
-        return SubpixelUpConvolution(layer.filters, layer.use_bias, name=layer.name)
+        return SubpixelUpConvolution(layer.filters, layer.use_bias, name=layer.name, dtype="float32")
     if is_instance_norm(layer):
-        return InstanceNormalization(layer.epsilon, name=layer.name)
+        return InstanceNormalization(layer.epsilon, name=layer.name, dtype="float32")
     if type(layer) is keras.layers.UpSampling2D and _interpolates(layer):
-        return DynamicUpSampling2D(layer.size, interpolation=layer.interpolation, name=layer.name)
+        return DynamicUpSampling2D(layer.size, interpolation=layer.interpolation, name=layer.name, dtype="float32")
     return None
 
 
@@ -166,11 +166,11 @@ def _copy_weights(original: keras.layers.Layer, copy: keras.layers.Layer) -> Non
     if isinstance(copy, SubpixelUpConvolution):
         kernel = convolutions.subpixel_kernel(keras.ops.convert_to_numpy(original.kernel)).numpy()
         copy.set_weights([kernel, *([original.bias.numpy()] if original.use_bias else [])])
-    elif not isinstance(copy, keras.layers.Identity):
-        try:
-            copy.set_weights(original.get_weights())
-        except ValueError as error:
-            raise ConfigError(f"The layer {_named(original)} can't be copied: {_reason(error)}") from error
+        return
+    try:
+        copy.set_weights(original.get_weights())
+    except ValueError as error:
+        raise ConfigError(f"The layer {_named(original)} can't be copied: {_reason(error)}") from error
 
 
 def _in_float32(config: Any) -> Any:

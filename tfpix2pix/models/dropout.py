@@ -5,8 +5,6 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from tfpix2pix.models.nested import leaves
-
 
 def dropout_seed_scope(model: keras.Model, seed: tf.Tensor) -> keras.StatelessScope:
     """Returns a scope in which `model(x, training=True)` draws its noise from `seed` alone.
@@ -16,7 +14,7 @@ def dropout_seed_scope(model: keras.Model, seed: tf.Tensor) -> keras.StatelessSc
     `keras.StatelessScope.get_current_value`.
 
     Args:
-        model: any model; every layer that draws random numbers, also in nested models, is seeded.
+        model: any model; every layer that draws random numbers, also inside other layers, is seeded.
         seed: int32 `(2,)`; every layer derives its own from it.
 
     Example:
@@ -32,6 +30,13 @@ def dropout_seed_scope(model: keras.Model, seed: tf.Tensor) -> keras.StatelessSc
 
 
 def seed_states(model: keras.Model) -> list[keras.Variable]:
-    """Returns the seed of every layer that draws random numbers, in the order of the layers, each once."""
-    generators = (getattr(layer, "seed_generator", None) for layer in leaves(model))
-    return list({id(one.state): one.state for one in generators if one is not None}.values())
+    """Returns the seed of every layer that draws random numbers, in the order of the layers, each once.
+
+    Those of layers inside other layers are among them. Keras counts seeds among a model's variables, not its weights.
+    """
+    weights = {id(weight) for weight in model.weights}
+    return [
+        variable
+        for variable in model.variables
+        if id(variable) not in weights and variable.path.split("/")[-1] == "seed_generator_state"
+    ]

@@ -15,7 +15,7 @@ from tfpix2pix.inference.backends.settings import encodings_of, missing_note
 from tfpix2pix.inference.copying import single_image_model
 from tfpix2pix.inference.model import Floats, Model
 from tfpix2pix.inference.translator import Translator
-from tfpix2pix.models.nested import leaves
+from tfpix2pix.models.dropout import seed_states
 
 _logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class KerasModel(Model):
         *,
         noise: bool = False,
     ) -> None:
-        self.noise = any(isinstance(layer, keras.layers.Dropout) for layer in leaves(generator))
+        self.noise = bool(seed_states(generator))
         if input_encoding is None or target_encoding is None:
             input_encoding, target_encoding = plain_encodings(generator)
         self.input_encoding, self.target_encoding = input_encoding, target_encoding
