@@ -1,7 +1,9 @@
 """What looks on while a run trains: ours, the user's, and what they may change."""
 
 import dataclasses
+import json
 import logging
+import re
 from types import SimpleNamespace
 
 import keras
@@ -117,14 +119,30 @@ def test_the_best_generator_by_another_metric(pairs, tmp_path):
 
 
 def test_a_metric_of_ones_own(tmp_path):
-    brightness = Metric("brightness", lambda output, target: tf.reduce_mean(output, axis=(1, 2, 3)), True)
-    model = tp.Pix2Pix(tp.models.unet_generator((32, 32, 3), base_filters=2), losses=[tp.losses.L1()])
+    worst = Metric("worst", lambda output, target: tf.reduce_mean(tf.abs(output - target), axis=(1, 2, 3)), True)
+    model = tp.Pix2Pix(tp.models.unet_generator((32, 32, 3), base_filters=2, seed=0), losses=[tp.losses.L1()])
     data = tp.datasets.load("synthetic", image_size=32)
-    run = tp.Trainer(
-        model, data, run=tmp_path / "run", steps=2, metrics=[brightness], best_metric="brightness", verbose=False
-    ).train()
-    assert columns_of(run.validation) == ["val_l1", "val_brightness"]
-    assert run.best_generator.exists()
+
+    def train(steps):
+        choices = {"steps": steps, "sample_every": 2, "metrics": [worst], "best_metric": "worst", "verbose": False}
+        return tp.Trainer(model, data, run=tmp_path / "run", **choices).train()
+
+    run = train(6)
+    assert columns_of(run.validation) == ["val_l1", "val_worst"]
+    values = read_column(run.validation, "val_worst")
+    best = 2 * (1 + int(np.argmax(values)))
+    assert best < 6  # else the last generator would do as well
+    assert json.loads(run.best.read_text()) == {"step": best, "metric": "worst", "value": pytest.approx(max(values))}
+    tp.export(run, tmp_path / "export", formats=["saved_model"], generator="best", samples=1)
+    card = (tmp_path / "export" / "MODEL_CARD.md").read_text()
+    assert re.search(r"after (\d+) steps", card)[1] == str(best)
+    # What a program brought along isn't described by the defaults of what it replaces.
+    config = json.loads(run.config.read_text())
+    assert config["run"]["best_metric"] == "custom"
+    assert config["model"] == {"generator": "custom", "discriminator": "custom"}
+    assert "learning_rate" not in config["objective"]
+    assert "dropout" not in card
+    assert train(8).generator.exists()  # it resumes
 
 
 def test_validation_pairs_are_spread_over_the_split():

@@ -22,7 +22,7 @@ from tfpix2pix.errors import ConfigError
 from tfpix2pix.registry import DISCRIMINATORS, GENERATORS, LOSSES, VALIDATION_METRICS
 
 DEFAULT_DATASET = "synthetic"
-CUSTOM = "custom"  # a network, or a data set, that a program brought along
+CUSTOM = "custom"  # a network, a data set or a metric that a program brought along
 
 
 _UP = float("inf")
@@ -110,6 +110,10 @@ class ModelConfig(Checked):
 
 
 _OWN = {"gan": "adversarial", "l1": "l1_weight"}
+_OF_OPTIMIZERS = (
+    *("learning_rate", "discriminator_learning_rate", "lr_decay", "clip_norm", "clip_threshold"),
+    "adversarial_from",  # a share of the length, which a program gives in steps
+)
 
 
 @dataclass(frozen=True)
@@ -207,7 +211,8 @@ class RunConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        VALIDATION_METRICS.check(self.best_metric)
+        if self.best_metric != CUSTOM:
+            VALIDATION_METRICS.check(self.best_metric)
 
     def total_steps(self, pairs: int, batch_size: int) -> int:
         """Returns the length of the run for so many training pairs."""
@@ -258,7 +263,16 @@ class TrainConfig:
 
     def to_json(self) -> str:
         """Returns the choices as indented JSON."""
-        return json.dumps(dataclasses.asdict(self), indent=2, default=str) + "\n"
+        return json.dumps(self.known(), indent=2, default=str) + "\n"
+
+    def known(self) -> dict[str, dict[str, Any]]:
+        """Returns the choices by group; of networks and optimizers that a program brought along, not what they are."""
+        groups = dataclasses.asdict(self)
+        if self.model.generator == CUSTOM:
+            groups["model"] = {name: groups["model"][name] for name in ("generator", "discriminator")}
+            for name in _OF_OPTIMIZERS:
+                del groups["objective"][name]
+        return groups
 
     @classmethod
     def from_json(cls, text: str) -> TrainConfig:

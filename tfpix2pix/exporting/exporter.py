@@ -234,7 +234,7 @@ def _settings(job: Job, *, versioned: bool) -> dict[str, Any]:
         "multiple": job.translator.multiple,
         "size": None if job.dynamic else job.size,
         "generator": job.subject.fingerprint,
-        "trained": dataclasses.asdict(job.subject.trained) if job.subject.trained else None,
+        "trained": job.subject.trained.known() if job.subject.trained else None,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
+import json
 import math
 import platform
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from tfpix2pix import __version__, pages
 from tfpix2pix.exporting.comparison import Measured, table
 from tfpix2pix.exporting.job import Job, Subject
 from tfpix2pix.registry import VALIDATION_METRICS
+from tfpix2pix.training.run_directory import RunDirectory
 
 _KINDS = {
     "image": "image",
@@ -84,7 +85,7 @@ def _recipe(subject: Subject) -> list[str]:
     lines = [f"generator: {subject.generator.name}, {subject.generator.count_params():,} parameters"]
     if subject.trained is None:
         return [*lines, "how it was trained is not known"]
-    for group, choices in dataclasses.asdict(subject.trained).items():
+    for group, choices in subject.trained.known().items():
         shown = [
             f"{name.replace('_', ' ')} {_choice(name, value)}"
             for name, value in choices.items()
@@ -102,8 +103,14 @@ def _choice(name: str, value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _best(subject: Subject, rows: list[dict[str, float]]) -> dict[str, float]:
-    """Returns the evaluation at which the best generator was kept: by the run's metric, the first of equals."""
+def _best(subject: Subject, run: RunDirectory, rows: list[dict[str, float]]) -> dict[str, float]:
+    """Returns the evaluation at which the best generator was kept.
+
+    Older runs don't say which it was: there it is the best by the run's metric, the first of equals.
+    """
+    if run.best.exists():
+        step = json.loads(run.best.read_text(encoding="utf-8"))["step"]
+        return next((row for row in rows if row["step"] == step), rows[-1])
     name = subject.trained.run.best_metric if subject.trained else "l1"
     column = name if f"val_{name}" not in rows[0] else f"val_{name}"
     column = column if column in rows[0] else next(key for key in rows[0] if key != "step")
@@ -117,7 +124,7 @@ def _scores(subject: Subject) -> list[str]:
     if subject.run is None or not (rows := _read_csv(subject.run.validation)):
         return ["not measured"]
     names = [name for name in rows[0] if name != "step"]
-    row = _best(subject, rows) if subject.best else rows[-1]
+    row = _best(subject, subject.run, rows) if subject.best else rows[-1]
     which = "the best generator of the run" if subject.best else "the run's last generator"
     lines = [f"{which}, after {int(row['step']):,} steps"]
     units = {"val_l1": ", on [-1, 1]"}

@@ -7,6 +7,7 @@ steps done before the first step after one.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from pipelines.cache import write_atomically
 from pipelines.console import progress
 from tfpix2pix.training import figures
 from tfpix2pix.training.history import HistoryFile, read_column
@@ -203,6 +205,8 @@ class BestModel(Callback):
         before = _best(read_column(self.trainer.run.validation, column, until=step - 1), metric)
         if metric.is_better(evaluation.metrics[column], before):
             self.trainer.save_generator(self.trainer.run.best_generator)
+            about = {"step": step, "metric": metric.name, "value": evaluation.metrics[column]}
+            write_atomically(self.trainer.run.best, lambda path: path.write_text(json.dumps(about) + "\n"))
 
 
 class EarlyStopping(Callback):

@@ -46,6 +46,7 @@ class RunDirectory:
         self.checkpoints = folder / "checkpoints"
         self.generator = folder / "generator.keras"
         self.best_generator = folder / "generator_best.keras"
+        self.best = folder / "best.json"  # which step the best generator is of, and by which metric
         self.loss_plot = folder / "losses.png"
 
     def check(self, config: TrainConfig) -> None:
@@ -177,7 +178,7 @@ class RunDirectory:
             raise ConfigError(f"{self.data}: can't be read ({error}).") from error
 
     def _written(self) -> tuple[Path, ...]:
-        files = self.data, self.history, self.validation, self.generator, self.best_generator, self.loss_plot
+        files = self.data, self.history, self.validation, self.generator, self.best_generator, self.best, self.loss_plot
         return *files, self.logs, self.samples, self.checkpoints
 
     def sample(self, step: int) -> Path:

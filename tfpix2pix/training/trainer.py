@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from pipelines import Preprocessing, Source
 from pipelines.build import training_batches
-from tfpix2pix.config import TrainConfig
+from tfpix2pix.config import CUSTOM, TrainConfig
 from tfpix2pix.errors import CheckpointError, ConfigError, Interrupted, NonFiniteLossError
 from tfpix2pix.registry import VALIDATION_METRICS
 from tfpix2pix.training import checkpoint, figures, networks
@@ -103,9 +103,8 @@ class Trainer:
                 "checkpoint_minutes": checkpoint_minutes,
                 "cache_gib": cache_gib,
                 "patience": patience,
+                "best_metric": best_metric if best_metric in VALIDATION_METRICS else CUSTOM,
             }
-            if best_metric in VALIDATION_METRICS:
-                run_choices["best_metric"] = best_metric
             config = networks.describe(model, data, preprocessing).replace(**run_choices)
         else:
             best_metric, preprocessing = config.run.best_metric, data_of.preprocessing(config.data)
