@@ -141,7 +141,7 @@ def test_a_metric_of_ones_own(tmp_path):
     assert config["run"]["best_metric"] == "custom"
     assert config["model"] == {"generator": "custom", "discriminator": "custom"}
     assert "learning_rate" not in config["objective"]
-    assert "dropout" not in card
+    assert "base filters" not in card
     assert train(8).generator.exists()  # it resumes
 
 

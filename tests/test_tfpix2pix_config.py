@@ -48,14 +48,28 @@ def test_the_modern_recipe_is_chosen_by_name():
     assert (config.objective.l1_weight, config.objective.discriminator_learning_rate) == (25, 4e-4)
     assert config.data == recipe("facades").data
     assert config.run.epochs == 200
-    assert recipe("openmoji", "modern").model.base_filters == 32  # of the data set
+    assert recipe("cityscapes", "modern").model.base_filters == 64
     assert TrainConfig.from_json(config.to_json()) == config
 
 
 def test_the_command_line_names_the_recipe():
     assert recipe_of(["--recipe=modern", "--base-filters=8"]) == recipe("synthetic", "modern")
+    assert recipe_of(["--recipe=paper"]) == recipe("synthetic", "paper")
     assert recipe_of(["--dataset=maps", "--recipe", "modern"]) == recipe("maps", "modern")
     assert recipe_of(["--recipe=other"]) == recipe("synthetic")  # the flag's own check refuses it
+
+
+@pytest.mark.parametrize("dataset", ["synthetic", "openmoji", "fluent", "fluent_lines"])
+def test_drawn_data_sets_have_the_modern_recipe_and_the_papers_is_to_be_had(dataset):
+    modern, paper = recipe(dataset), recipe(dataset, "paper")
+    assert (modern.run.recipe, modern.model.generator, modern.model.base_filters) == ("modern", "residual_unet", 16)
+    assert (paper.run.recipe, paper.model, paper.objective) == (
+        "paper",
+        ModelConfig(base_filters=paper.model.base_filters),
+        ObjectiveConfig(),
+    )
+    assert modern.data == paper.data
+    assert recipe("photos", task="edges").run.recipe == recipe("pairs").run.recipe == "paper"
 
 
 def test_a_recipe_comes_first():

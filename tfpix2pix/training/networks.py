@@ -48,8 +48,14 @@ def build(config: TrainConfig, input_channels: int = 3, target_channels: int = 3
         )
         discriminator = None
         if goal.adversarial != "none":
+            builder = DISCRIMINATORS[model.discriminator]
+            if model.patch_size != ModelConfig.patch_size and "patch_size" not in inspect.signature(builder).parameters:
+                raise ConfigError(
+                    f"`patch_size` isn't of the discriminator {model.discriminator}, which has one form. Use "
+                    "`discriminator` patchgan, or don't give it."
+                )
             discriminator = _made_by(
-                DISCRIMINATORS[model.discriminator],
+                builder,
                 input_shape,
                 target_shape,
                 **choices,
