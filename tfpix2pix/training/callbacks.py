@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tfpix2pix.config import TrainConfig
     from tfpix2pix.training.pix2pix import Pix2Pix
     from tfpix2pix.training.run_directory import RunDirectory
-    from tfpix2pix.training.validation import Evaluation, Metric, Validation
+    from tfpix2pix.training.validation import Evaluation, Metric, SetMetric, Validation
 
 _logger = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float32]
@@ -56,7 +56,7 @@ class Training(Protocol):
     config: TrainConfig
     run: RunDirectory
     validation: Validation
-    best_metric: Metric
+    best_metric: Metric | SetMetric
     batch_size: int
     step: int
     total_steps: int
@@ -290,7 +290,7 @@ def _are_alike(images: list[npt.NDArray[np.uint8]]) -> bool:
     return bool(np.std(np.stack(images).astype(np.float32), axis=0).mean() < 0.5)
 
 
-def _best(values: list[float], metric: Metric) -> float:
+def _best(values: list[float], metric: Metric | SetMetric) -> float:
     best = math.nan
     for value in values:
         best = value if metric.is_better(value, best) else best

@@ -28,7 +28,7 @@ from tfpix2pix.training.loop import step_loop
 from tfpix2pix.training.pix2pix import Pix2Pix
 from tfpix2pix.training.run_directory import RunDirectory
 from tfpix2pix.training.signals import StopRequest
-from tfpix2pix.training.validation import Evaluation, Metric, Validation
+from tfpix2pix.training.validation import Evaluation, Metric, SetMetric, Validation
 from tfpix2pix.training.workers import Workers
 
 _SECONDS_PER_CALL = 0.5  # so a signal is answered soon, and Python still stays out of the hot path
@@ -83,7 +83,7 @@ class Trainer:
         sample_every: int = 0,
         checkpoint_minutes: float = 5.0,
         cache_gib: float = 1.0,
-        metrics: Sequence[Metric] = (),
+        metrics: Sequence[Metric | SetMetric] = (),
         best_metric: str = "l1",
         patience: int = 0,
         callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -309,7 +309,7 @@ class Trainer:
             raise NonFiniteLossError(f"{error} The last checkpoint, from before it, is kept.") from error
 
 
-def _distinct(metrics: Sequence[Metric], best: str) -> tuple[Metric, ...]:
+def _distinct(metrics: Sequence[Metric | SetMetric], best: str) -> tuple[Metric | SetMetric, ...]:
     """Returns the metrics, each name once, and the best one's among them."""
     by_name = {metric.name: metric for metric in metrics}
     if best not in by_name:

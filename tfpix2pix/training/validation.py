@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,14 @@ import tensorflow as tf
 from pipelines import Preprocessing, Source, encode
 from pipelines.build import evaluation_batches
 from pipelines.sampling import spread
+from tfpix2pix.metrics.kid import kernel_distance
 
 if TYPE_CHECKING:
     from tfpix2pix.training.pix2pix import Pix2Pix
 
 SHOWN = 6  # pairs on a sample sheet
 MEASURED = 50  # pairs, at most, that the metrics are measured on
+_AT_ONCE = 8  # images that a feature network looks at; of more, its first layers would fill the memory
 Image = npt.NDArray[np.uint8]
 
 
@@ -42,7 +44,44 @@ class Metric:
 
     def is_better(self, value: float, other: float) -> bool:
         """Tells whether a value is better than another one; any is better than NaN."""
-        return math.isnan(other) or (value > other if self.higher_is_better else value < other)
+        return _is_better(value, other, higher=self.higher_is_better)
+
+
+@dataclass(frozen=True)
+class SetMetric:
+    """A number for all outputs together, such as a distance between two sets of images.
+
+    Attributes:
+        name: as of a `Metric`.
+        features: called once, when a run begins, gives a function of displayable images, uint8 `(N, H, W, 3)`, to
+            their features `(N, D)`.
+        distance: of the outputs' features and the targets', both `(N, D)`, at least two of each.
+        higher_is_better: as of a `Metric`.
+    """
+
+    name: str
+    features: Callable[[], Callable[[Image], npt.NDArray[Any]]]
+    distance: Callable[[npt.NDArray[Any], npt.NDArray[Any]], float]
+    higher_is_better: bool = False
+
+    def is_better(self, value: float, other: float) -> bool:
+        """Tells whether a value is better than another one; any is better than NaN."""
+        return _is_better(value, other, higher=self.higher_is_better)
+
+
+def _is_better(value: float, other: float, *, higher: bool) -> bool:
+    return math.isnan(other) or (value > other if higher else value < other)
+
+
+def _vgg16() -> Callable[[Image], npt.NDArray[Any]]:
+    from tfpix2pix.metrics.features import vgg16_hed_conv5
+
+    network = vgg16_hed_conv5()
+
+    def features(images: Image) -> npt.NDArray[Any]:
+        return np.concatenate([network(images[place : place + _AT_ONCE]) for place in range(0, len(images), _AT_ONCE)])
+
+    return features
 
 
 def _unit(image: tf.Tensor) -> tf.Tensor:
@@ -58,6 +97,7 @@ def _ssim(output: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
 l1 = Metric("l1", lambda output, target: tf.reduce_mean(tf.abs(output - target), axis=(1, 2, 3)))
 psnr = Metric("psnr", lambda output, target: tf.image.psnr(_unit(output), _unit(target), 1.0), higher_is_better=True)
 ssim = Metric("ssim", _ssim, higher_is_better=True)
+kid_vgg16 = SetMetric("kid_vgg16", _vgg16, kernel_distance)
 
 
 @dataclass(frozen=True)
@@ -85,20 +125,28 @@ class Validation:
     """
 
     def __init__(
-        self, model: Pix2Pix, source: Source, preprocessing: Preprocessing, metrics: Sequence[Metric] = (l1,)
+        self,
+        model: Pix2Pix,
+        source: Source,
+        preprocessing: Preprocessing,
+        metrics: Sequence[Metric | SetMetric] = (l1,),
     ) -> None:
         self._source, self._preprocessing = source, preprocessing
         self._encodings = preprocessing.encodings(source)
         self._shown = spread(range(len(source.names)), SHOWN)
         self._measured = spread(range(len(source.names)), MEASURED)
-        names = [f"val_{metric.name}" for metric in metrics]
-        self.names = (*names, *(("val_d_real_logit", "val_d_fake_logit") if model.discriminator else ()))
+        of_pairs = [metric for metric in metrics if isinstance(metric, Metric)]
+        self._of_sets = [(metric, metric.features()) for metric in metrics if isinstance(metric, SetMetric)]
+        self._of_targets: dict[str, npt.NDArray[Any]] = {}  # features, which don't change
+        logits = ("val_d_real_logit", "val_d_fake_logit") if model.discriminator else ()
+        self._pair_names = (*(f"val_{metric.name}" for metric in of_pairs), *logits)
+        self.names = (*(f"val_{metric.name}" for metric in metrics), *logits)
         generator, judge = model.evaluation_form(), model.judge
 
         @tf.function
         def measure(image: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
             output = generator(image, training=False)
-            values = [tf.reduce_mean(metric.measure(output, target)) for metric in metrics]
+            values = [tf.reduce_mean(metric.measure(output, target)) for metric in of_pairs]
             for judgement in (judge(image, target), judge(image, output)) if model.discriminator else ():
                 values.append(tf.reduce_mean(judgement.mean_logit()))
             return output, values
@@ -108,17 +156,31 @@ class Validation:
     def evaluate(self) -> Evaluation:
         """Runs the generator, without noise, and the discriminator on each of the pairs."""
         values: list[list[float]] = []
-        rows = []
+        rows, measured_rows = [], []
         indices = sorted({*self._shown, *self._measured})
         batches = evaluation_batches(self._source, self._preprocessing, indices=indices)
         for index, batch in zip(indices, batches, strict=True):
             output, measured = self._measure(batch["input"], batch["target"])
             if index in self._measured:
                 values.append([float(value) for value in measured])
-            if index in self._shown:
-                rows.append(self._displayable(batch["input"][0], output[0], batch["target"][0]))
+            if index in self._shown or self._of_sets:
+                row = self._displayable(batch["input"][0], output[0], batch["target"][0])
+                rows += [row] if index in self._shown else []
+                measured_rows += [row] if index in self._measured else []
         means = [math.fsum(column) / len(column) for column in zip(*values, strict=True)]
-        return Evaluation(dict(zip(self.names, means, strict=True)), rows)
+        found = dict(zip(self._pair_names, means, strict=True)) | self._measure_sets(measured_rows)
+        return Evaluation({name: found[name] for name in self.names}, rows)
+
+    def _measure_sets(self, rows: list[tuple[Image, Image, Image]]) -> dict[str, float]:
+        found = {}
+        for metric, features in self._of_sets:
+            if metric.name not in self._of_targets:
+                self._of_targets[metric.name] = features(np.stack([target for _, _, target in rows]))
+            outputs = features(np.stack([output for _, output, _ in rows]))
+            found[f"val_{metric.name}"] = (
+                metric.distance(outputs, self._of_targets[metric.name]) if len(rows) > 1 else math.nan
+            )
+        return found
 
     def _displayable(self, image: tf.Tensor, output: tf.Tensor, target: tf.Tensor) -> tuple[Image, Image, Image]:
         of_input, of_target = self._encodings
