@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags, preprocessing = parse(sys.argv[1:] if arguments is None else list(arguments))
     console.quieten_tensorflow()
     try:
-        catalog.check_name(flags.dataset)
+        catalog.check_name(flags.dataset, flags.data_dir)
         _check_output(flags)
         return _inspect(flags, preprocessing)
     except (DatasetError, OSError) as error:

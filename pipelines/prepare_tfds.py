@@ -159,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     console.quieten_tensorflow()
     try:
-        check_name(flags.dataset)
+        check_name(flags.dataset, flags.data_dir)
         height, width = console.parse_size(flags.image_size)
         wanted = Preprocessing(height, width, jitter=flags.jitter, resize=flags.resize, one_hot=flags.one_hot)
         config = config_of(

@@ -36,7 +36,8 @@ class DataConfig(Checked):
     dataset: str = DEFAULT_DATASET
     """Name of a data set, or a folder of your own pairs: side by side in one file, or in two folders A/ and B/."""
     data_dir: Path | None = None
-    """Folder where named data sets lie; not given: they are downloaded to the user's cache."""
+    """Folder where named data sets lie, or where your own folder lies now, if it moved; not given: they are downloaded
+    to the user's cache."""
     task: Literal["pairs", "colorization", "edges", "inpainting"] = "pairs"
     """What to make of a folder of single photos: grey -> colour, edges -> photo, or a masked photo -> photo."""
     exclude: Path | None = None

@@ -49,7 +49,7 @@ class EvaluateConfig:
     dataset: str | None = None
     """Name of a data set, or a folder of pairs; not given: what the model was trained on, as for the flags below."""
     data_dir: Path | None = None
-    """Folder where named data sets lie."""
+    """Folder where named data sets lie, or where the model's folder of pairs lies now."""
     split: Literal["val", "test", "train"] = "val"
     """Which pairs of the data set."""
     direction: Literal["AtoB", "BtoA"] | None = None
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (config.model is None) != (config.outputs is not None and config.targets is not None):
             raise ConfigError("Give either --model, or --outputs and --targets.")
         if config.dataset is not None:
-            check_name(config.dataset)
+            check_name(config.dataset, config.data_dir)
         run.check(config.metrics, config.features, config.inception_graph, config.resamples)
         files.check(config.output, overwrite=config.overwrite)
     except (ConfigError, DatasetError) as error:

@@ -94,9 +94,10 @@ def recipe_of(arguments: Sequence[str]) -> TrainConfig:
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--dataset", default=DEFAULT_DATASET)
+    parser.add_argument("--data-dir", default=None)
     parser.add_argument("--task", default="pairs")
     parser.add_argument("--recipe", default=None)
     known = parser.parse_known_args(arguments)[0]
-    check_name(known.dataset)
+    check_name(known.dataset, known.data_dir)
     style = known.recipe if known.recipe in _STYLES else None  # whatever else is given, the flags' own check refuses
     return recipe(known.dataset, style, task=known.task if known.task in TASKS else "pairs")

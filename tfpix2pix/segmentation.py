@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = tyro.cli(
             SegmentationOptions, prog="python -m tfpix2pix.segmentation", description=__doc__, args=arguments
         )
-        check_name(config.dataset)
+        check_name(config.dataset, config.data_dir)
         config.check_output()
     except (ConfigError, DatasetError) as error:
         flags.error(error, SegmentationOptions)
