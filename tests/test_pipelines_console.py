@@ -70,6 +70,17 @@ def test_what_the_packages_log_is_shown_as_notes_once(capsys):
     assert capsys.readouterr().err == "note: 3 of --exclude\nnote: Waiting.\n"
 
 
+def test_notes_and_errors_name_the_flags_of_the_verb(capsys):
+    console.begin("tfpix2pix", parameters=("tile", "batch_size"))
+    logging.getLogger("tfpix2pix.inference").warning("`tile` 0, `batch_size` and `size`")
+    console.begin("tfpix2pix")
+    logging.getLogger("tfpix2pix.inference").warning("`tile` and `seed`")
+    console.error("`tile`", ("tile",))
+    assert (
+        capsys.readouterr().err == "note: --tile 0, --batch-size and `size`\nnote: `tile` and --seed\nerror: --tile\n"
+    )
+
+
 def test_any_name_can_be_printed():
     code = "import os; from pipelines import console; console.begin(); print(os.fsdecode(b'\\xff'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=os.curdir)

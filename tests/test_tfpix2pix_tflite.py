@@ -242,7 +242,7 @@ def test_a_worker_takes_the_cores_that_it_may_use(monkeypatch):
 
 def test_a_worker_loads_no_tensorflow():
     code = "import sys, tfpix2pix.exporting.tflite_worker; print('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
 
 
 def test_how_a_worker_ends_is_told(tmp_path, monkeypatch):

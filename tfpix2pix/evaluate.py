@@ -17,7 +17,7 @@ from typing import Literal
 
 import tyro
 
-from pipelines import DatasetError, console
+from pipelines import DatasetError
 from pipelines.catalog import check_name
 from pipelines.console import quieten_tensorflow
 from tfpix2pix import flags
@@ -100,7 +100,7 @@ class EvaluateConfig:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, evaluates, and prints the table; returns the exit status."""
-    console.begin("tfpix2pix")
+    flags.begin(EvaluateConfig)
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         config = tyro.cli(EvaluateConfig, prog="python -m tfpix2pix.evaluate", description=__doc__, args=arguments)
