@@ -140,7 +140,7 @@ class ObjectiveConfig(Checked):
     ema: float = 0.0
     """Decay of a moving average of the generator (EMA), say 0.999, which is then the one to use; 0 keeps none."""
     ema_ramp: bool = False
-    """Let that decay rise from 0.1 as (1 + t) / (10 + t) with the step t, so that it suits short runs too."""
+    """Let that decay rise from 0.1 as (1 + t) / (10 + t) with step t, so that short runs forget their start too."""
     losses: tuple[str, ...] = ()
     """Further terms that the generator minimises, NAME=WEIGHT each."""
     custom_losses: tyro.conf.Suppress[tuple[str, ...]] = ()

@@ -151,7 +151,7 @@ def evaluate_images(
 ) -> Evaluation:
     """Evaluates images that anything made, paired by name: the path in its folder without the ending.
 
-    Images without a partner are left out, and named in the notes.
+    Images without a partner are skipped, and named in the notes.
 
     Args:
         outputs: folder of images.

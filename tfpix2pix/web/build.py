@@ -90,7 +90,7 @@ def build(exports: Path | Sequence[Path], output: Path) -> list[Path]:
 
 
 def model_of(export: Path) -> tuple[Path, dict[str, Any]]:
-    """Returns the TFLite file of an export that suits a browser, and the export's `config.json`.
+    """Returns the TFLite file of an export that a browser can run, and the export's `config.json`.
 
     Raises:
         NoPageError: if it isn't an export, or has no such file.
