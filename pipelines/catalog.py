@@ -244,14 +244,41 @@ def info(name: str) -> DatasetInfo:
     return DATASETS[name]
 
 
-def check_name(name: str) -> None:
-    """Raises `DatasetError` unless `name` is a known data set or an existing folder."""
-    if name not in DATASETS and not Path(name).is_dir():
-        known = "".join(f"\n  {key:<15}{text}" for key, text in sorted(available().items()))
+def check_name(name: str, data_dir: str | Path | None = None) -> None:
+    """Raises `DatasetError` unless `name` is a known data set or a folder of one's own; see `located`."""
+    located(name, data_dir)
+
+
+def located(name: str, data_dir: str | Path | None = None) -> tuple[str, Path | None]:
+    """Returns where a data set lies.
+
+    Args:
+        name: of a known data set, or the path of a folder of one's own.
+        data_dir: where named data sets lie, or where the folder of one's own lies now, whatever it is called there.
+
+    Returns:
+        A known name and the folder where named data sets lie; or an existing folder of one's own and `None`.
+
+    Raises:
+        DatasetError: if there is no such data set, or no such folder.
+    """
+    directory = None if data_dir is None else Path(data_dir)
+    if name in DATASETS:
+        if directory is not None and not directory.is_dir():
+            raise DatasetError(f"The `data_dir` {directory} does not exist.")
+        return name, directory
+    folder = Path(name) if directory is None else directory
+    if folder.is_dir():
+        return str(folder), None
+    if directory is not None:
         raise DatasetError(
-            f"There is no data set and no folder named {name!r}. Known data sets:{known}\n"
-            "or the path of a folder of your own pairs: side-by-side images, or two folders A/ and B/."
+            f"There is no folder {str(folder)!r}.\n"
+            f"Give the folder where the pairs of {name!r} lie now as `data_dir`, or as `dataset`."
         )
+    raise DatasetError(
+        f"There is no data set and no folder named {name!r}. Known data sets: {', '.join(sorted(DATASETS))}\n"
+        "Give one of them or the folder of your own pairs as `dataset`; where that has moved, `data_dir` will do."
+    )
 
 
 def licence(name: str) -> str:

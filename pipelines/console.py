@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from pipelines.spec import Range
@@ -55,20 +55,21 @@ def parse_value_range(text: str) -> dict[str, Range]:
     return ranges
 
 
-def as_flags(message: str) -> str:
-    """Writes parameters that a message of this package names, such as `` `data_dir` ``, as the flags that set them."""
+def as_flags(message: str, parameters: Collection[str] = _PARAMETERS) -> str:
+    """Writes parameters that a message names in backticks, such as `` `data_dir` ``, as the flags that set them."""
     return re.sub(
         r"`(\w+)`",
-        lambda found: "--" + found[1].replace("_", "-") if found[1] in _PARAMETERS else found[0],
+        lambda found: "--" + found[1].replace("_", "-") if found[1] in parameters else found[0],
         message,
     )
 
 
-def begin(*packages: str) -> None:
+def begin(*packages: str, parameters: Collection[str] = _PARAMETERS) -> None:
     """Prepares a verb's terminal: any file name can be printed, and what the packages log is shown as notes.
 
     Args:
         *packages: whose loggers are shown, beside that of this package.
+        parameters: that are flags of the verb; notes show them as such.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -76,18 +77,23 @@ def begin(*packages: str) -> None:
     for name in ("pipelines", *packages):
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
-        if not any(isinstance(handler, _Notes) for handler in logger.handlers):
-            logger.addHandler(_Notes())
+        for handler in [handler for handler in logger.handlers if isinstance(handler, _Notes)]:
+            logger.removeHandler(handler)  # of a verb that was called before, with flags of its own
+        logger.addHandler(_Notes(parameters))
 
 
-def error(message: object) -> None:
-    """Prints why a verb ends."""
-    print(f"error: {as_flags(str(message))}", file=sys.stderr)
+def error(message: object, parameters: Collection[str] = _PARAMETERS) -> None:
+    """Prints why a verb ends; parameters that are flags of the verb are shown as such."""
+    print(f"error: {as_flags(str(message), parameters)}", file=sys.stderr)
 
 
 class _Notes(logging.Handler):
+    def __init__(self, parameters: Collection[str]) -> None:
+        super().__init__()
+        self._parameters = parameters
+
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"note: {as_flags(record.getMessage())}", file=sys.stderr)
+        print(f"note: {as_flags(record.getMessage(), self._parameters)}", file=sys.stderr)
 
 
 def quieten_tensorflow() -> None:

@@ -108,20 +108,31 @@ def _download(url: str, archive: Path, record: Path, sha256: str | None) -> Path
         "path": archive.parent,
         "downloader": pooch.HTTPDownloader(progressbar=True, timeout=SECONDS),
     }
-    pooch.get_logger().setLevel("WARNING")
     try:
-        try:
-            pooch.retrieve(url, **options)
-        except requests.RequestException as error:
-            if not url.startswith("https://"):
-                raise
-            plain = url.replace("https://", "http://", 1)
-            _logger.warning("%s can't be had over https (%s); downloading %s.", archive.name, _reason(error), plain)
-            pooch.retrieve(plain, **options)
+        with _at_level(pooch.get_logger(), logging.WARNING):
+            try:
+                pooch.retrieve(url, **options)
+            except requests.RequestException as error:
+                if not url.startswith("https://"):
+                    raise
+                plain = url.replace("https://", "http://", 1)
+                _logger.warning("%s can't be had over https (%s); downloading %s.", archive.name, _reason(error), plain)
+                pooch.retrieve(plain, **options)
     except ValueError as error:  # pooch's word for another hash, with both hashes in it
         origin = "that this version of the package knows" if sha256 else f"in {record}; delete it to trust the new one"
         raise OSError(f"the archive has changed, its sha256 isn't the one {origin} ({error})") from error
     return archive
+
+
+@contextlib.contextmanager
+def _at_level(logger: logging.Logger, level: int) -> Iterator[None]:
+    """Logs from a level on, and as before afterwards: other code of the process may use that package too."""
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _unpack(archive: Path, name: str, target: Path) -> None:

@@ -9,17 +9,20 @@ training reads; `--file-format=tfrecord` is for programs that read the data with
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
 
 from pipelines import cache, console
 from pipelines.catalog import DATASETS, check_name
-from pipelines.registry import TASKS
+from pipelines.choices import Size
 from pipelines.spec import DatasetError, Preprocessing, Range, Resize, Splits
 
 if TYPE_CHECKING:
@@ -132,36 +135,54 @@ def _beam_options(options: Sequence[str]) -> Any:
     return PipelineOptions(flags=[f"--{option}" for option in options])
 
 
+_File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """Which data set, what it is prepared for, and how."""
+
+    dataset: str
+    """Name of a data set, or a folder of your own pairs or photos."""
+    data_dir: Path | None = None
+    """Where named data sets lie, or your own folder lies now; not given: they are downloaded to the user's cache."""
+    output: Path = Path("prepared")
+    """Folder to write to."""
+    name: str | None = None
+    """Name of the result; not given: that of the data set or folder."""
+    task: Literal["pairs", "colorization", "edges", "inpainting"] = "pairs"
+    """What to make of a folder of photos."""
+    image_size: Size = (256, 256)
+    """Size that photos are shrunk for."""
+    jitter: int = Preprocessing.jitter
+    """Pixels per 256 that training enlarges them by."""
+    resize: Resize = "stretch"
+    """How training fits other shapes."""
+    value_range: Annotated[str, tyro.conf.arg(metavar="LOW:HIGH")] = ""
+    """Values that become -1 and 1; A=LOW:HIGH for one side."""
+    one_hot: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Find the values of label maps, so that training can use --one-hot."""
+    exclude: _File = None
+    """Text file with a file to exclude on each line."""
+    file_format: Literal["array_record", "tfrecord"] = "array_record"
+    """Of the result."""
+    beam_runner: str | None = None
+    """Prepare with Apache Beam: DirectRunner, FlinkRunner, DataflowRunner, ..."""
+    beam_options: Annotated[str, tyro.conf.arg(metavar="A=1,B=2")] = ""
+    """Options of that runner, such as direct_num_workers=2."""
+
+
+_FLAGS = tuple(field.name for field in dataclasses.fields(PrepareConfig))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, prepares, and says where the result is; returns the exit status."""
-    console.begin()
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.prepare_tfds",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add("--dataset", required=True, help="name of a data set, or a folder of your own pairs or photos")
-    add("--data-dir", type=Path, help="where named data sets lie; not given: they are downloaded to the user's cache")
-    add("--output", type=Path, default=Path("prepared"), help="folder to write to (prepared)")
-    add("--name", help="name of the result (that of the data set or folder)")
-    add("--task", choices=TASKS, default="pairs", help="what to make of a folder of photos (pairs: they are pairs)")
-    add("--image-size", default="256", metavar="N|HxW", help="size that photos are shrunk for (256)")
-    add("--jitter", type=int, default=30, help="pixels per 256 that training enlarges them by (30)")
-    add("--resize", choices=get_args(Resize), default="stretch", help="how training fits other shapes (stretch)")
-    add("--value-range", default="", metavar="LOW:HIGH", help="values that become -1 and 1; A=LOW:HIGH for one side")
-    add("--one-hot", action="store_true", help="find the values of label maps, so that training can use --one-hot")
-    add("--exclude", type=Path, metavar="FILE", help="text file with a file to exclude on each line")
-    add("--file-format", choices=("array_record", "tfrecord"), default="array_record")
-    add("--beam-runner", help="prepare with Apache Beam: DirectRunner, FlinkRunner, DataflowRunner, ...")
-    add("--beam-options", default="", metavar="A=1,B=2", help="options of that runner, e.g. direct_num_workers=2")
-    flags = parser.parse_args(arguments)
+    console.begin(parameters=_FLAGS)
+    flags = tyro.cli(PrepareConfig, prog="python -m pipelines.prepare_tfds", description=__doc__, args=arguments)
     console.quieten_tensorflow()
     try:
-        check_name(flags.dataset)
-        height, width = console.parse_size(flags.image_size)
-        wanted = Preprocessing(height, width, jitter=flags.jitter, resize=flags.resize, one_hot=flags.one_hot)
+        check_name(flags.dataset, flags.data_dir)
+        wanted = Preprocessing(*flags.image_size, jitter=flags.jitter, resize=flags.resize, one_hot=flags.one_hot)
         config = config_of(
             flags.dataset,
             flags.task,
@@ -179,10 +200,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             beam_options=[option for option in flags.beam_options.split(",") if option],
         )
     except ValueError as error:  # a `DatasetError`, or a jitter that can't be
-        console.error(error)
+        console.error(error, _FLAGS)
         return 2
     except OSError as error:
-        console.error(error)
+        console.error(error, _FLAGS)
         return 1
     if flags.file_format != "array_record":
         print(f"\nPrepared: {result}\nNext: tfds.builder_from_directory({str(result)!r}).as_dataset()")

@@ -38,7 +38,7 @@ def open_dataset(
 
     Args:
         name: one of `catalog.available()`, or the path of a folder of your own (see `pipelines.layout.LAYOUTS`).
-        data_dir: where named data sets lie, or are downloaded to.
+        data_dir: where named data sets lie, or are downloaded to; or where the folder of your own lies now.
         preprocessing: what they are wanted for; by default 256 px, A -> B, the paper's jitter. With `one_hot`, the
             values of label maps are looked for.
         task: one of `TASKS`; all but `"pairs"` take a folder of photos.
@@ -53,11 +53,8 @@ def open_dataset(
     Raises:
         DatasetError: if it is unknown, missing or can't be had; the message says what to put where.
     """
-    catalog.check_name(name)
+    name, directory = catalog.located(name, data_dir)
     preprocessing = preprocessing or Preprocessing()
-    directory = None if data_dir is None else Path(data_dir)
-    if directory is not None and not directory.is_dir():
-        raise DatasetError(f"The `data_dir` {directory} does not exist.")
     if task not in TASKS:
         raise DatasetError(f"There is no task {task!r}. Known tasks: {', '.join(TASKS)}")
     info = catalog.DATASETS.get(name)
@@ -140,7 +137,7 @@ def load(
     Args:
         name: one of `available()`, or the path of a folder of your own.
         split: `"train"`, `"val"` or `"test"`.
-        data_dir: where named data sets lie, or are downloaded to.
+        data_dir: where named data sets lie, or are downloaded to; or where the folder of your own lies now.
         task: one of `TASKS`; all but `"pairs"` take a folder of photos.
         preprocessing: size, direction and augmentation; by default 256 px, A -> B, the paper's jitter.
         batch_size: examples in a batch.

@@ -120,9 +120,9 @@ def test_evaluate_writes_table_page_and_zip(evaluated):
         assert {"evaluation.json", "index.html", "worst.png"} <= set(archive.namelist())
 
 
-def test_translate_and_export_writes_pictures_models_and_zip(evaluated, place):
+def test_translate_and_export_writes_images_models_and_zip(evaluated, place):
     pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed (extra `lite`)")
-    parameters = {"run_folder": "runs/little", "pictures": "uploaded", "output": "exported"}
+    parameters = {"run_folder": "runs/little", "images": "uploaded", "output": "exported"}
     text, shown = execute("translate_and_export.ipynb", place, **parameters)
     assert shown == 2, text  # an input and what became of it
     translated, models = place / "exported/translated", place / "exported/saved_models/little"

@@ -59,9 +59,22 @@ def test_unknown_names_are_answered_with_the_known_ones(tmp_path):
         catalog.info("map")
     catalog.check_name("maps")
     catalog.check_name(str(tmp_path))
-    with pytest.raises(DatasetError, match=r"named 'map'.*Known data sets:\n  cityscapes ") as error:
+    with pytest.raises(DatasetError, match=r"named 'map'\. Known data sets: cityscapes, ") as error:
         catalog.check_name("map")
-    assert all(f"\n  {name} " in str(error.value) for name in DATASETS)
+    assert all(name in str(error.value) for name in DATASETS)
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_where_a_data_set_lies(tmp_path):
+    assert catalog.located("maps", tmp_path) == ("maps", tmp_path)
+    assert catalog.located("maps") == ("maps", None)
+    assert catalog.located(str(tmp_path)) == (str(tmp_path), None)
+    assert catalog.located("pairs", tmp_path) == (str(tmp_path), None)
+    for name in ("maps", "pairs"):
+        with pytest.raises(DatasetError, match="`data_dir`") as error:
+            catalog.located(name, tmp_path / "gone")
+        assert str(tmp_path / "gone") in str(error.value)
+        assert len(str(error.value).splitlines()) <= 2
 
 
 def test_licences():

@@ -54,8 +54,7 @@ def test_parameters_become_flags():
 def test_every_parameter_is_a_flag_of_inspect():
     from pipelines import inspect
 
-    flags, _ = inspect.parse(["--dataset=synthetic"])
-    assert set(console._PARAMETERS) - {"cache_gib"} <= vars(flags).keys()
+    assert set(console._PARAMETERS) - {"cache_gib"} <= set(inspect._FLAGS)
 
 
 def test_every_choice_of_training_is_known():
@@ -68,6 +67,17 @@ def test_what_the_packages_log_is_shown_as_notes_once(capsys):
     logging.getLogger("pipelines.layout").warning("%s of `exclude`", 3)
     logging.getLogger("tfpix2pix.train").info("Waiting.")
     assert capsys.readouterr().err == "note: 3 of --exclude\nnote: Waiting.\n"
+
+
+def test_notes_and_errors_name_the_flags_of_the_verb(capsys):
+    console.begin("tfpix2pix", parameters=("tile", "batch_size"))
+    logging.getLogger("tfpix2pix.inference").warning("`tile` 0, `batch_size` and `size`")
+    console.begin("tfpix2pix")
+    logging.getLogger("tfpix2pix.inference").warning("`tile` and `seed`")
+    console.error("`tile`", ("tile",))
+    assert (
+        capsys.readouterr().err == "note: --tile 0, --batch-size and `size`\nnote: `tile` and --seed\nerror: --tile\n"
+    )
 
 
 def test_any_name_can_be_printed():

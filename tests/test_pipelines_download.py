@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import http.server
 import io
+import logging
 import pathlib
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import pooch
 import pytest
 import tensorflow as tf
 
@@ -111,11 +113,13 @@ def test_importing_it_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_downloads_unpacks_and_records(server: Server, tmp_path: pathlib.Path) -> None:
+def test_downloads_unpacks_and_records(server: Server, tmp_path: pathlib.Path, monkeypatch) -> None:
+    monkeypatch.setattr(pooch.get_logger(), "level", logging.INFO)
     directory = tmp_path / "not" / "yet"
     got = download.fetch("facades", server.url, directory, archive_bytes=len(server.body))
     assert got == directory / "facades"
     assert names(directory) == COMPLETE
+    assert pooch.get_logger().level == logging.INFO  # of other code in the process
     assert (got / "train" / "2.jpg").read_bytes() == image(1)
     assert server.requests == ["GET"]
     digest = hashlib.sha256(server.body).hexdigest()

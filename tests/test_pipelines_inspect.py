@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pipelines import build, encode, inspect, sources
-from pipelines.inspection import duplicates, measure, page, sheet, survey
+from pipelines.inspection import config, duplicates, files, measure, page, sheet, survey
 from pipelines.registry import open_dataset
 from pipelines.sampling import spread
 from pipelines.spec import RGB, Encoding, Fault, Preprocessing, Splits, faults_of
@@ -117,7 +117,7 @@ def test_duplicates_across_splits(inspected):
 def test_bad_files_and_the_list_of_them(inspected):
     script = f"{inspected.folder}/train/A/<script>alert(1)<&.png"
     assert inspected.report["bad_files"] == [script, f"{inspected.folder}/train/B/bad.png"]
-    assert inspected.list.read_text().splitlines() == [inspect.LIST_HEAD, *inspected.report["bad_files"]]
+    assert inspected.list.read_text().splitlines() == [files.LIST_HEAD, *inspected.report["bad_files"]]
     assert inspected.report["faults"] == [
         {"file": script, "reason": f"no image of that name in {inspected.folder}/train/B"},
         {"file": f"{inspected.folder}/train/B/bad.png", "reason": "empty (0 bytes)"},
@@ -159,9 +159,8 @@ def test_the_list_makes_the_folder_good(inspected, tmp_path, capsys):
 def test_a_new_list_keeps_what_was_excluded(tmp_path):
     old, new = tmp_path / "old.txt", tmp_path / "new.txt"
     old.write_text("# mine\n\na.png\n")
-    flags, _ = inspect.parse([f"--dataset={tmp_path}", f"--exclude={old}", f"--fix-list={new}"])
-    inspect._write_list(flags, ["b.png"])
-    assert new.read_text() == f"{inspect.LIST_HEAD}\na.png\nb.png\n"
+    files.write_list(new, ["b.png"], old)
+    assert new.read_text() == f"{files.LIST_HEAD}\na.png\nb.png\n"
 
 
 @pytest.mark.parametrize(
@@ -177,17 +176,16 @@ def test_a_new_list_keeps_what_was_excluded(tmp_path):
     ],
 )
 def test_the_next_step_has_the_flags_that_matter(words, bad, next_step):
-    flags, _ = inspect.parse(["--dataset=facades", *words])
+    flags = inspect.parse(["--dataset=facades", *words])
     verb, *expected = (next_step or "tfpix2pix.train --image-size=128x256 --direction=AtoB --no-flip").split()
     _, command = inspect._next_step(flags, bad=bad)
     assert command.split() == ["python", "-m", verb, "--dataset=facades", *expected]
 
 
 def test_a_list_holds_names_that_look_like_comments_and_no_broken_ones(tmp_path, capsys):
-    flags, _ = inspect.parse([f"--dataset={tmp_path}", f"--fix-list={tmp_path / 'bad.txt'}"])
-    unfit = inspect._write_list(flags, ["#a/1.png", "two\nlines.png", "b.png", "not utf-8 \udcff.png"])
+    unfit = files.write_list(tmp_path / "bad.txt", ["#a/1.png", "two\nlines.png", "b.png", "not utf-8 \udcff.png"])
     assert unfit == ["two\nlines.png", "not utf-8 \udcff.png"]
-    assert (tmp_path / "bad.txt").read_text() == f"{inspect.LIST_HEAD}\n./#a/1.png\nb.png\n"
+    assert (tmp_path / "bad.txt").read_text() == f"{files.LIST_HEAD}\n./#a/1.png\nb.png\n"
     assert Path("./#a/1.png") == Path("#a/1.png")
     assert "These names can't stand in a list" in capsys.readouterr().err
 
@@ -208,16 +206,14 @@ def test_nothing_else_is_overwritten(folder, tmp_path, capsys):
     assert mine.read_text() == "precious\n"
     assert not (tmp_path / "new").exists()
 
-    flags, _ = inspect.parse([f"--dataset={folder}", f"--output={output}", f"--fix-list={mine}", "--overwrite"])
-    inspect._check_output(flags)
+    files.check_output(output, mine, overwrite=True)
 
 
 def test_what_an_earlier_inspection_drew_is_removed(inspected, tmp_path):
     output = tmp_path / "out"
     shutil.copytree(inspected.output, output)
-    flags, _ = inspect.parse([f"--dataset={tmp_path}", f"--output={output}"])
-    inspect._check_output(flags)
-    inspect._write(output, inspected.report, {"augmented.png": ("Pairs", Image.new("RGB", (8, 8)))})
+    files.check_output(output, None, overwrite=False)
+    files.write(output, inspected.report, {"augmented.png": ("Pairs", Image.new("RGB", (8, 8)))})
     assert sorted(file.name for file in output.iterdir()) == ["augmented.png", "index.html", "report.json"]
     assert "duplicates.png" not in (output / "index.html").read_text()
 
@@ -251,9 +247,9 @@ def test_what_the_check_missed_gives_no_traceback(pairs_folder, tmp_path, capsys
 def test_pairs_that_are_not_in_files_of_their_own_can_not_be_excluded(tmp_path, capsys, monkeypatch):
     source = sources.Generated(lambda index: (photo(0), photo(1)), ["1"])
     source.faults = lambda: [Fault(Path("shard-0"), "corrupt or cut off")]
-    monkeypatch.setattr(inspect, "open_dataset", lambda *_, **__: Splits({"train": source}))
+    monkeypatch.setattr(config, "open_dataset", lambda *_, **__: Splits({"train": source}))
     assert run(f"--dataset={tmp_path}", f"--output={tmp_path / 'out'}", f"--fix-list={tmp_path / 'bad.txt'}") == 1
-    assert (tmp_path / "bad.txt").read_text() == f"{inspect.LIST_HEAD}\n"
+    assert (tmp_path / "bad.txt").read_text() == f"{files.LIST_HEAD}\n"
     printed = capsys.readouterr().out
     assert "can't be read before that is fixed" in printed
     assert printed.splitlines()[-1].startswith("Next: fix, rename or replace the bad files")

@@ -60,7 +60,8 @@ def test_the_defaults_are_those_of_training(tmp_path):
     for dataset, task in [*((name, "pairs") for name in available()), *((str(tmp_path), task) for task in TASKS)]:
         trained = recipe(dataset, task=task)
         data = trained.data
-        flags, made = inspect.parse([f"--dataset={dataset}", f"--task={task}"])
+        flags = inspect.parse([f"--dataset={dataset}", f"--task={task}"])
+        made = flags.preprocessing()
         assert flags.output.name == trained.run.workdir.name
         assert made.size == data.image_size, dataset
         for name in ("direction", "jitter", "flip", "resize", "one_hot"):

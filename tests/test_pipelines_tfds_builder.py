@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -291,6 +292,19 @@ def test_the_verb_prepares_and_says_where(tmp_path, facades, capsys):
     assert capsys.readouterr().out.endswith(
         f"\nPrepared: {result}\nNext: python -m tfpix2pix.train --dataset={result}\n"
     )
+
+
+def test_the_verb_prepares_a_folder_that_moved(tmp_path, facades):
+    flags = [f"--dataset={tmp_path / 'gone'}", f"--data-dir={facades}", f"--output={tmp_path / 'out'}"]
+    assert prepare_tfds.main(flags) == 0
+    assert (tmp_path / "out" / "pix2pix" / "gone" / "2.0.0" / "dataset_info.json").is_file()
+
+
+def test_the_verbs_help_loads_no_tensorflow():
+    command = [sys.executable, "-X", "importtime", "-m", "pipelines.prepare_tfds", "--help"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "--beam-options A=1,B=2" in result.stdout
+    assert "| tensorflow" not in result.stderr
 
 
 def test_the_verb_finds_a_named_data_set_where_it_is_told_to(tmp_path, facades):

@@ -83,7 +83,7 @@ def place(tmp_path_factory):
     for number in range(6):
         write(folder / f"path/to/my/pairs/{number}.png", 64, 32)
         write(folder / f"path/to/photos/{number}.png", 40, 32)
-        for name in ("pictures", "drawings", "labels"):
+        for name in ("images", "drawings", "labels"):
             write(folder / f"path/to/{name}/{number}.png", 32, 32)
         for name in ("facades", "edges2handbags"):
             for split in ("train", "val"):
@@ -153,9 +153,9 @@ def test_python_block(place, block, monkeypatch):
     monkeypatch.setattr(tfpix2pix, "Trainer", lambda *args, **options: trainer(*args, **options | {"steps": 2}))
     names = {}
     exec(block, names)
-    if "picture" in names:
-        assert names["picture"].shape == (1, 256, 256, 3)
-        assert 0.1 < np.abs(names["picture"]).max() <= 1
+    if "translation" in names:
+        assert names["translation"].shape == (1, 256, 256, 3)
+        assert 0.1 < np.abs(names["translation"]).max() <= 1
     if "image" in names:
         assert (names["image"].dtype, names["image"].shape[-1]) == (np.uint8, 3)
     if "pairs" in names:

@@ -203,8 +203,9 @@ def test_every_row_is_trained_scored_and_told(ablated):
 
 
 def test_what_is_there_is_not_done_again_and_what_changed_is(ablated, monkeypatch):
-    trained, scored = [], []
+    trained, scored, cleared = [], [], []
     fit, evaluate = ablate_parts()
+    monkeypatch.setattr("keras.utils.clear_session", lambda: cleared.append(True))
     monkeypatch.setattr("tfpix2pix.training.fit.fit", lambda config: trained.append(config) or fit(config))
     monkeypatch.setattr(
         "tfpix2pix.evaluation.evaluate", lambda *run, **options: scored.append(options) or evaluate(*run, **options)
@@ -216,6 +217,7 @@ def test_what_is_there_is_not_done_again_and_what_changed_is(ablated, monkeypatc
     (ablated.run(TABLES["generator"].variants[0], 0).run.workdir / "evaluation" / "evaluation.json").unlink()
     ablate(ablated, "the command")
     assert len(trained) == len(scored) == 1
+    assert cleared == []  # the names and graphs of Keras are those of the whole process
     assert (ablated.output / "generator" / "table.json").read_bytes() == before
     ablate(dataclasses.replace(ablated, protocol="paper"), "the command")
     assert len(scored) == 3

@@ -1,5 +1,6 @@
 """What looks on while a run trains: ours, the user's, and what they may change."""
 
+import csv
 import dataclasses
 import json
 import logging
@@ -87,6 +88,32 @@ def test_keras_callbacks_change_the_learning_rate_and_a_resumed_run_keeps_it(pai
     plain = tp.fit(config, workdir=tmp_path / "plain", verbose=False)
     assert float(weights(run)["generator_optimizer/learning_rate"]) == pytest.approx(1e-4)
     assert run.history.read_text() == in_one.history.read_text() != plain.history.read_text()
+
+
+def test_keras_own_callbacks_train(pairs, whole, tmp_path):
+    ends = []
+    log = tmp_path / "log.csv"
+    callbacks = [
+        keras.callbacks.ProgbarLogger(),
+        keras.callbacks.CSVLogger(log),
+        keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(epoch)),
+        keras.callbacks.EarlyStopping("val_l1", mode="min", patience=3),
+    ]
+    run = tp.fit(small_config(pairs, tmp_path / "run"), callbacks=callbacks, verbose=False)
+    assert_same_run(run, whole)
+    assert all(callback.params == {"verbose": 0, "epochs": 1, "steps": 45} for callback in callbacks[1:])
+    assert ends == [15, 30, 45]
+    with log.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == ends
+    assert [float(row["val_l1"]) for row in rows] == pytest.approx(read_column(run.validation, "val_l1"), rel=1e-4)
+
+
+def test_keras_early_stopping_ends_a_run(pairs, tmp_path):
+    stop = keras.callbacks.EarlyStopping("val_l1", mode="max", baseline=2.0, patience=2)  # an L1 is never that large
+    run = tp.fit(small_config(pairs, tmp_path / "run", sample_every=5), callbacks=[stop], verbose=False)
+    assert stop.stopped_epoch == len(read_history(run.history)) == 10
 
 
 def test_early_stopping_goes_by_the_runs_history(pairs, tmp_path, monkeypatch):

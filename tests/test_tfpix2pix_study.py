@@ -4,6 +4,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from tests.study import HOSTILE, answers, fakes, make_images, make_study
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.study import __main__ as verbs
 from tfpix2pix.study import images, plan
+from tfpix2pix.study.build import BuildConfig
 from tfpix2pix.study.plan import Study
-from tfpix2pix.study.score import compare, permutation_p, summarise
+from tfpix2pix.study.score import ScoreConfig, compare, permutation_p, summarise
 
 
 @pytest.fixture(scope="module")
@@ -310,6 +312,33 @@ def test_a_fake_without_a_name_is_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
         verbs.main(["build", "--real=a", "--fake=b", "--output=c"])
     assert "give a name and a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flags", "paired"), [([], True), (["--paired"], True), (["--unpaired"], False)])
+def test_flags_of_build(flags, paired, monkeypatch):
+    configs = []
+    monkeypatch.setattr(verbs, "build", lambda config: configs.append(config) or [])
+    given = ["--real=r", "--fake=b=x=y", "--fake", "a=z", "--output=o", "--seed=3", *flags]
+    assert verbs.main(["build", *given]) == 0
+    fakes = (("b", Path("x=y")), ("a", Path("z")))
+    assert configs == [BuildConfig(Path("r"), fakes, Path("o"), paired=paired, seed=3)]
+
+
+def test_flags_that_contradict_each_other_or_are_missing(capsys):
+    names = ["--real=r", "--fake=a=x", "--output=o"]
+    assert verbs.main(["build", *names, "--paired", "--unpaired"]) == 2
+    assert "--unpaired" in capsys.readouterr().err
+    assert verbs.main(["score", "--study=s"]) == 2
+
+
+def test_flags_of_score(monkeypatch, capsys):
+    configs = []
+    found = {"dropped": [], "algorithms": [{"persons": 1}]}
+    monkeypatch.setattr(verbs, "score", lambda config: configs.append(config) or found)
+    monkeypatch.setattr(verbs, "table", lambda result: "")
+    assert verbs.main(["score", "answers/", "more.csv", "--study=s"]) == 0
+    assert configs == [ScoreConfig((Path("answers"), Path("more.csv")), Path("s"))]
+    assert str(Path("s", "study.json")) in capsys.readouterr().out
 
 
 def test_tensorflow_is_not_imported():

@@ -219,7 +219,7 @@ def test_a_reload_goes_on_and_shows_no_image_twice(browser, folder, study):
     browser.key("Enter")
     step(browser, "question")
     begin(browser, url)
-    assert browser.run("document.getElementById('start').textContent") == "Go on"
+    assert browser.run("document.getElementById('start').textContent") == "Resume"
     browser.key("Enter")
     step(browser, "question")  # at once: the images were seen before
     browser.key("1")

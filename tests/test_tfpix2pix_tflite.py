@@ -1,4 +1,5 @@
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 from pipelines.spec import RGB, Encoding
 from tfpix2pix import models
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.exporting import comparison, export, tflite
+from tfpix2pix.exporting import comparison, export, tflite, tflite_worker
 from tfpix2pix.exporting.comparison import STEP, ExportError
 from tfpix2pix.exporting.samples import Samples
 from tfpix2pix.inference.backends import open_model
@@ -222,6 +223,26 @@ def test_a_file_that_ends_the_interpreter_is_that_formats_error(generator, tmp_p
     with pytest.raises(ExportError, match="tflite_float32: the process to measure it"):
         convert(generator, tmp_path / "lite", label_maps, ("float32",))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_takes_the_cores_that_it_may_use(monkeypatch):
+    given = []
+
+    def refused(model, shape, **options):
+        given.append(options["num_threads"])
+        raise RuntimeError
+
+    monkeypatch.setattr(tflite_worker, "_interpreter", refused)
+    monkeypatch.setattr(tflite_worker, "usable_cores", lambda: 3)
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    with pytest.raises(RuntimeError):
+        tflite_worker._ranges("model.tflite", np.zeros((1, 4, 4, 3), np.float32), ())
+    assert given == [3]
+
+
+def test_a_worker_loads_no_tensorflow():
+    code = "import sys, tfpix2pix.exporting.tflite_worker; print('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
 
 
 def test_how_a_worker_ends_is_told(tmp_path, monkeypatch):

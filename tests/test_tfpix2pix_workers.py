@@ -110,8 +110,9 @@ def test_workers_equal_one_machine_and_survive_a_kill_and_a_notice(pairs, tmp_pa
 )
 def test_a_cluster_that_is_not_told_is_asked_for(text, said, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=said) as error:
         check_cluster()
+    assert "--" not in str(error.value)
 
 
 def test_a_chief_is_counted_before_the_workers(monkeypatch):

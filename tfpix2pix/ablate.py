@@ -15,14 +15,14 @@ from typing import Literal
 
 import tyro
 
-from pipelines import DatasetError, console
+from pipelines import DatasetError
 from pipelines.console import quieten_tensorflow
 from tfpix2pix import process
 from tfpix2pix.ablation.run import Ablation, ablate
 from tfpix2pix.ablation.tables import TABLES
 from tfpix2pix.config import DataConfig, ModelConfig, ObjectiveConfig, RunConfig, TrainConfig
 from tfpix2pix.errors import CheckpointError, ConfigError, Interrupted, NonFiniteLossError
-from tfpix2pix.flags import error
+from tfpix2pix.flags import begin, error
 from tfpix2pix.recipes import recipe_of
 
 
@@ -65,7 +65,7 @@ class AblateConfig:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, trains, evaluates, and prints the table; returns the exit status."""
-    console.begin("tfpix2pix")
+    begin(AblateConfig)
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         own = recipe_of(arguments)
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             args=arguments,
         ).ablation()
     except (ConfigError, DatasetError) as wrong:
-        error(wrong)
+        error(wrong, AblateConfig)
         return 2
     process.prepare_tensorflow()
     quieten_tensorflow()
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("stopped; the same command resumes with what is missing", file=sys.stderr)
         return 130
     except (ConfigError, DatasetError, CheckpointError, NonFiniteLossError, OSError) as wrong:
-        error(wrong)
+        error(wrong, AblateConfig)
         return 2 if isinstance(wrong, ConfigError | DatasetError) else 1
     folder = config.output / config.table
     print(f"\n{TABLES[config.table].title}\n{text_table(rows)}")

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+from typing import Literal, get_args, get_origin, get_type_hints
 
-import tyro
-
-from pipelines.console import format_size, parse_size
+from pipelines.choices import Size
 from tfpix2pix.errors import ConfigError
 
-Size = Annotated[
-    tuple[int, int],
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="N|HxW",
-        instance_from_str=lambda words: parse_size(words[0]),
-        is_instance=lambda value: isinstance(value, tuple) and len(value) == 2,
-        str_from_instance=lambda size: [format_size(size)],
-    ),
-]
+__all__ = ["Checked", "Size"]
 
 
 class Checked:

@@ -36,7 +36,8 @@ class DataConfig(Checked):
     dataset: str = DEFAULT_DATASET
     """Name of a data set, or a folder of your own pairs: side by side in one file, or in two folders A/ and B/."""
     data_dir: Path | None = None
-    """Folder where named data sets lie; not given: they are downloaded to the user's cache."""
+    """Folder where named data sets lie, or where your own folder lies now, if it moved; not given: they are downloaded
+    to the user's cache."""
     task: Literal["pairs", "colorization", "edges", "inpainting"] = "pairs"
     """What to make of a folder of single photos: grey -> colour, edges -> photo, or a masked photo -> photo."""
     exclude: Path | None = None
@@ -143,7 +144,7 @@ class ObjectiveConfig(Checked):
     ema: float = 0.0
     """Decay of a moving average of the generator (EMA), say 0.999, which is then the one to use; 0 keeps none."""
     ema_ramp: bool = False
-    """Let that decay rise from 0.1 as (1 + t) / (10 + t) with the step t, so that it suits short runs too."""
+    """Let that decay rise from 0.1 as (1 + t) / (10 + t) with step t, so that short runs forget their start too."""
     losses: tuple[str, ...] = ()
     """Further terms that the generator minimises, NAME=WEIGHT each."""
     custom_losses: tyro.conf.Suppress[tuple[str, ...]] = ()

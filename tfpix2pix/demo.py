@@ -14,10 +14,9 @@ from pathlib import Path
 
 import tyro
 
-from pipelines import console
 from tfpix2pix import flags
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.web.build import build
+from tfpix2pix.web.build import NoPageError, build
 from tfpix2pix.web.server import make_server
 
 _MODELS = Path("saved_models")
@@ -63,11 +62,23 @@ def demo(config: DemoConfig) -> None:
             server.serve_forever()
 
 
+def _how_to_export(error: NoPageError) -> str:
+    """Returns the command that makes what the page needs."""
+    name = error.run.resolve().name if error.run else "NAME"
+    command = f"--run={error.run or 'RUN'} --output={error.export or _MODELS / name}"
+    if error.export:
+        command += " --formats tflite_float16"
+    return f"Export {'it' if error.run else 'a run'}: python -m tfpix2pix.export {command}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags and serves the page; returns the exit status."""
-    console.begin("tfpix2pix")
+    flags.begin(DemoConfig)
     try:
         demo(tyro.cli(DemoConfig, prog="python -m tfpix2pix.demo", description=__doc__, args=arguments))
+    except NoPageError as error:
+        flags.error(f"{error} {_how_to_export(error)}", DemoConfig)
+        return 2
     except ConfigError as error:
         flags.error(error, DemoConfig)
         return 2

@@ -17,7 +17,7 @@ from typing import Literal
 
 import tyro
 
-from pipelines import DatasetError, console
+from pipelines import DatasetError
 from pipelines.catalog import check_name
 from pipelines.console import quieten_tensorflow
 from tfpix2pix import flags
@@ -49,7 +49,7 @@ class EvaluateConfig:
     dataset: str | None = None
     """Name of a data set, or a folder of pairs; not given: what the model was trained on, as for the flags below."""
     data_dir: Path | None = None
-    """Folder where named data sets lie."""
+    """Folder where named data sets lie, or where the model's folder of pairs lies now."""
     split: Literal["val", "test", "train"] = "val"
     """Which pairs of the data set."""
     direction: Literal["AtoB", "BtoA"] | None = None
@@ -100,14 +100,14 @@ class EvaluateConfig:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, evaluates, and prints the table; returns the exit status."""
-    console.begin("tfpix2pix")
+    flags.begin(EvaluateConfig)
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         config = tyro.cli(EvaluateConfig, prog="python -m tfpix2pix.evaluate", description=__doc__, args=arguments)
         if (config.model is None) != (config.outputs is not None and config.targets is not None):
             raise ConfigError("Give either --model, or --outputs and --targets.")
         if config.dataset is not None:
-            check_name(config.dataset)
+            check_name(config.dataset, config.data_dir)
         run.check(config.metrics, config.features, config.inception_graph, config.resamples)
         files.check(config.output, overwrite=config.overwrite)
     except (ConfigError, DatasetError) as error:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import tyro
 
-from pipelines import DatasetError, console
+from pipelines import DatasetError
 from pipelines.console import quieten_tensorflow
 from tfpix2pix import flags
 from tfpix2pix.errors import ConfigError
@@ -51,7 +51,7 @@ class ExportConfig:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, exports, and says where everything lies; returns the exit status."""
-    console.begin("tfpix2pix")
+    flags.begin(ExportConfig)
     try:
         config = tyro.cli(ExportConfig, prog="python -m tfpix2pix.export", description=__doc__, args=arguments)
         quieten_tensorflow()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import tyro
 
 from pipelines.catalog import DATASETS, check_name
 from pipelines.registry import TASKS
@@ -98,17 +100,23 @@ def recipe(dataset: str, style: str | None = None, *, task: str = "pairs") -> Tr
     return TrainConfig(**groups)
 
 
+@dataclass(frozen=True)
+class _Named:
+    """The flags that the defaults of all others follow from."""
+
+    dataset: str = DEFAULT_DATASET
+    data_dir: str | None = None
+    task: str = "pairs"
+    recipe: str | None = None
+
+
 def recipe_of(arguments: Sequence[str]) -> TrainConfig:
     """Returns the recipe of the data set that a command line names, which decides the defaults of all other flags.
 
     Raises:
         DatasetError: if there is no such data set.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--dataset", default=DEFAULT_DATASET)
-    parser.add_argument("--task", default="pairs")
-    parser.add_argument("--recipe", default=None)
-    known = parser.parse_known_args(arguments)[0]
-    check_name(known.dataset)
+    known, _ = tyro.cli(_Named, args=arguments, return_unknown_args=True, add_help=False)
+    check_name(known.dataset, known.data_dir)
     style = known.recipe if known.recipe in _STYLES else None  # whatever else is given, the flags' own check refuses
     return recipe(known.dataset, style, task=known.task if known.task in TASKS else "pairs")

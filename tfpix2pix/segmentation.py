@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import tyro
 
-from pipelines import DatasetError, console
+from pipelines import DatasetError
 from pipelines.catalog import check_name
 from pipelines.console import quieten_tensorflow
 from tfpix2pix import flags, process
@@ -23,13 +23,13 @@ from tfpix2pix.metrics.recognition.options import CARD, NETWORK, SegmentationOpt
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, trains, and says how good the network is; returns the exit status."""
-    console.begin("tfpix2pix")
+    flags.begin(SegmentationOptions)
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         config = tyro.cli(
             SegmentationOptions, prog="python -m tfpix2pix.segmentation", description=__doc__, args=arguments
         )
-        check_name(config.dataset)
+        check_name(config.dataset, config.data_dir)
         config.check_output()
     except (ConfigError, DatasetError) as error:
         flags.error(error, SegmentationOptions)

@@ -11,7 +11,7 @@ from pipelines import DatasetError, console
 from tfpix2pix import process
 from tfpix2pix.config import TrainConfig
 from tfpix2pix.errors import CheckpointError, ConfigError, Interrupted, NonFiniteLossError
-from tfpix2pix.flags import error
+from tfpix2pix.flags import begin, error
 from tfpix2pix.recipes import recipe_of
 
 _RESUMES = "The same command resumes from the last checkpoint"
@@ -19,7 +19,7 @@ _RESUMES = "The same command resumes from the last checkpoint"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, trains, and says where everything lies; returns the exit status."""
-    console.begin("tfpix2pix")
+    begin()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         config = tyro.cli(

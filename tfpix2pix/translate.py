@@ -9,7 +9,6 @@ from pathlib import Path
 
 import tyro
 
-from pipelines import console
 from pipelines.console import quieten_tensorflow
 from tfpix2pix import flags
 from tfpix2pix.errors import ConfigError
@@ -43,7 +42,7 @@ class TranslateConfig:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, translates, and lists what could not be translated; returns the exit status."""
-    console.begin("tfpix2pix")
+    flags.begin(TranslateConfig)
     try:
         config = tyro.cli(TranslateConfig, prog="python -m tfpix2pix.translate", description=__doc__, args=arguments)
         quieten_tensorflow()

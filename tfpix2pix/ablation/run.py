@@ -116,8 +116,6 @@ def ablate(ablation: Ablation, command: str = "") -> list[Row]:
 
 def _evaluation(ablation: Ablation, choices: TrainConfig) -> Evaluation:
     """Returns the evaluation of a run, which is trained and evaluated first if it isn't yet."""
-    import keras
-
     from tfpix2pix import evaluation
     from tfpix2pix.training.fit import fit
 
@@ -135,8 +133,7 @@ def _evaluation(ablation: Ablation, choices: TrainConfig) -> Evaluation:
         return evaluation.Evaluation.read(folder)
     note.unlink(missing_ok=True)  # before the run changes, so that old numbers never stand for a longer run
     fit(choices)
-    keras.utils.clear_session()  # else the networks of all runs before stay in memory
-    gc.collect()
+    gc.collect()  # the networks of the run, which refer to each other
     found = evaluation.evaluate(run.folder, **wanted)
     evaluation.write(found, folder, overwrite=True)
     write_atomically(note, lambda path: path.write_text(settings, encoding="utf-8"))

@@ -76,7 +76,7 @@ TABLES: dict[str, Table] = {
     ),
     "generator": Table(
         "Generator architectures",
-        f"Paper: table 2 ({_CITYSCAPES}, batch size 10; its per-class accuracies are left out here).",
+        f"Paper: table 2 ({_CITYSCAPES}, batch size 10; its per-class accuracies are not shown here).",
         tuple(
             Variant(
                 f"{label} ({loss})",

@@ -36,11 +36,11 @@ def check(folder: Path, *, overwrite: bool) -> None:
     if overwrite:
         return
     if (folder / FILE).exists():
-        raise ConfigError(f"{folder} holds an evaluation. Allow to overwrite it, or give another folder.")
+        raise ConfigError(f"{folder} holds an evaluation. Set `overwrite` to replace it, or give another folder.")
     if taken := [name for name in (*_PLAIN, *SIDES) if (folder / name).exists()]:
         raise ConfigError(
-            f"{folder} holds {', '.join(taken)}, which an evaluation would write to. Give another folder, or allow to "
-            "overwrite."
+            f"{folder} holds {', '.join(taken)}, which an evaluation would write to. Give another folder, or set "
+            "`overwrite`."
         )
 
 

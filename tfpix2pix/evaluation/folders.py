@@ -35,7 +35,7 @@ def pair(folders: Mapping[str, Path]) -> tuple[list[str], dict[str, list[Path]],
         listed = ", ".join(f"{folder} ({_shown(sorted(found[side]))})" for side, folder in folders.items())
         raise ConfigError(f"No image has the same name in all of these folders: {listed}")
     notes = [
-        f"{len(strays)} of {len(found[side])} images in {folder} have no partner and are left out: {_shown(strays)}."
+        f"{len(strays)} of {len(found[side])} images in {folder} have no partner and are skipped: {_shown(strays)}."
         for side, folder in folders.items()
         if (strays := sorted(found[side].keys() - set(names)))
     ]

@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines import DatasetError, available
+from pipelines import DatasetError
+from pipelines.catalog import DATASETS
 from tfpix2pix.config import DataConfig, TrainConfig
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.evaluation.report import Evaluation
 from tfpix2pix.metrics import registry
 from tfpix2pix.metrics.metric import Measured, Metric, MetricInfo, MetricRow, Samples
 from tfpix2pix.recipes import recipe
+from tfpix2pix.training.data import moved
 
 if TYPE_CHECKING:
     from tfpix2pix.inference.backends import Model
@@ -94,11 +96,15 @@ def evaluate(
     try:
         pairs = labels.with_palettes(collect.open_pairs(chosen, split, opened, images), split)
     except DatasetError as error:
-        if data.keys() & {"dataset", "data_dir"} or chosen.dataset in available() or Path(chosen.dataset).exists():
+        if (
+            data.keys() & {"dataset", "data_dir"}
+            or chosen.dataset in DATASETS
+            or Path(chosen.data_dir or chosen.dataset).exists()
+        ):
             raise
         raise DatasetError(
             f"{path or 'The model'} was trained on {chosen.dataset!r}, which is not here. Give the data set, or the "
-            "folder where it lies now, as `dataset`."
+            "folder where it lies now, as `dataset` or `data_dir`."
         ) from error
     about = {
         "model": str(path or type(model).__name__),
@@ -145,7 +151,7 @@ def evaluate_images(
 ) -> Evaluation:
     """Evaluates images that anything made, paired by name: the path in its folder without the ending.
 
-    Images without a partner are left out, and named in the notes.
+    Images without a partner are skipped, and named in the notes.
 
     Args:
         outputs: folder of images.
@@ -197,8 +203,8 @@ def _data(trained: TrainConfig | None, given: Mapping[str, Any], model: str) -> 
         )
     data = trained.data if trained else recipe(given["dataset"], task=given.get("task", "pairs")).data
     if given.get("dataset", data.dataset) != data.dataset:
-        data = dataclasses.replace(data, data_dir=None, value_range="", exclude=None)  # were the other data set's
-    return dataclasses.replace(data, **given)
+        data = dataclasses.replace(data, value_range="", exclude=None)  # were the other data set's
+    return dataclasses.replace(moved(data, given.get("dataset"), given.get("data_dir")), **given)
 
 
 def _asked(name: str, metrics: Sequence[str | Metric]) -> bool:

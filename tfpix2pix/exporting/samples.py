@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pipelines import DatasetError, available, encode, images, ops
+from pipelines import DatasetError, encode, images, ops
 from pipelines.build import evaluation_batches
 from pipelines.sampling import spread
 from pipelines.spec import Encoding, Source
@@ -16,7 +16,7 @@ from tfpix2pix.config import DataConfig
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.exporting.job import Floats, Subject
 from tfpix2pix.files import list_images
-from tfpix2pix.training.data import open_data, preprocessing
+from tfpix2pix.training.data import moved, open_data, preprocessing
 
 
 class Samples:
@@ -57,7 +57,9 @@ class Samples:
             return
         reason = "there is no run that tells the data set."
         if subject.trained is not None:
-            data = _moved(subject.trained.data, dataset, data_dir)
+            data = moved(subject.trained.data, dataset, data_dir)
+            if data.exclude is not None and not data.exclude.exists():
+                data = dataclasses.replace(data, exclude=None)  # some images more do no harm here
             try:
                 open_data(data)
                 self._data = data
@@ -93,20 +95,6 @@ class Samples:
         indices = spread(range(len(source.names)), count)
         batches = evaluation_batches(source, preprocessing(data), indices=indices)
         return np.concatenate([batch["input"] for batch in batches.as_numpy_iterator()])
-
-
-def _moved(data: DataConfig, dataset: str | None, data_dir: Path | None) -> DataConfig:
-    """Returns the data set at the place where it lies now."""
-    if dataset is not None:
-        data = dataclasses.replace(data, dataset=dataset)
-    if data_dir is not None:
-        if data.dataset in available():
-            data = dataclasses.replace(data, data_dir=data_dir)
-        else:  # a folder of one's own lies nowhere but at its path
-            data = dataclasses.replace(data, dataset=str(data_dir))
-    if data.exclude is not None and not data.exclude.exists():
-        data = dataclasses.replace(data, exclude=None)  # some images more do no harm here
-    return data
 
 
 def _seen(image: np.ndarray, encoding: Encoding, size: tuple[int, int]) -> Floats:

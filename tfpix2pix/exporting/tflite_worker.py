@@ -8,7 +8,6 @@ TensorFlow isn't imported, so these are the interpreter's own numbers. `tflite` 
 
 from __future__ import annotations
 
-import os
 import re
 import statistics
 import sys
@@ -19,6 +18,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from pipelines.console import usable_cores
 
 THREADS = (1, 2)
 SECONDS = 0.5  # spent on timing, for each number of threads
@@ -99,7 +100,7 @@ def _ranges(model: str, images: npt.NDArray[np.float32], names: Iterable[str]) -
     interpreter = _interpreter(
         model,
         images[:1].shape,
-        num_threads=os.cpu_count(),
+        num_threads=usable_cores(),
         experimental_preserve_all_tensors=True,
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,  # whose tensors are kept
     )

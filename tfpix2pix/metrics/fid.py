@@ -84,7 +84,7 @@ def _weighted_distance(x: Values, y: Values, weights: Values) -> float:
 
 
 def _root(covariance: Values) -> Values:
-    """Returns F `(D, rank)` with `F F^T = covariance`; eigenvalues that are rounding alone are left out."""
+    """Returns F `(D, rank)` with `F F^T = covariance`; eigenvalues that are rounding alone are dropped."""
     values, vectors = np.linalg.eigh(covariance)
     kept = values > max(values[-1], 0.0) * len(values) * np.finfo(np.float64).eps
     return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
@@ -99,7 +99,7 @@ class _Fid:
             ("fid", "FID", "") if network.inception else ("frechet", "Fréchet distance", f"not FID: {network.note}; ")
         )
         if count < min(FEWEST, network.size + 1):
-            return Measured(notes=(f"{label} needs {FEWEST} images or more; there are {count}, so it is left out.",))
+            return Measured(notes=(f"{label} needs {FEWEST} images or more; there are {count}, so it is skipped.",))
         note += f"{count} images"
         if count <= network.size:
             note += (

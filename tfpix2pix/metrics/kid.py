@@ -95,7 +95,7 @@ class _Kid:
             ("kid", "KID", "") if network.inception else ("kernel", "Kernel distance", f"not KID: {network.note}; ")
         )
         if count < FEWEST:
-            return Measured(notes=(f"{label} needs {FEWEST} images or more; there are {count}, so it is left out.",))
+            return Measured(notes=(f"{label} needs {FEWEST} images or more; there are {count}, so it is skipped.",))
         outputs, targets = samples.features
         value = kernel_distance(outputs, targets, subset_size=count if count <= _MOST_AT_ONCE else 1000)
         ends: tuple[float, float] | tuple[None, None] = (None, None)

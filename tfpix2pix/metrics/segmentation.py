@@ -95,7 +95,7 @@ def confusion(truth: Classes, predicted: Classes, classes: int) -> Matrices:
 def class_metrics(matrix: Matrices) -> ClassMetrics:
     """Computes the metrics of a confusion matrix.
 
-    Classes without a pixel in the ground truth are left out of both means, so that two results on the same images
+    Classes without a pixel in the ground truth are excluded from both means, so that two results on the same images
     are means of the same classes. (The paper's code means to do so with `nanmean`, but the 1e-12 in its denominators
     makes them 0. All 19 classes occur in Cityscapes' val, so there it is the same.)
 

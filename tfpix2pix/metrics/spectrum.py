@@ -82,7 +82,7 @@ def _peaks(spectra: Values, at: slice) -> Values:
 class _SpectralPeaks:
     def measure(self, samples: Samples, resamples: int) -> Measured:
         if min(samples.outputs.shape[1:3]) < SMALLEST:
-            return Measured(notes=(f"Spectral peaks need images of {SMALLEST} px or more, so they are left out.",))
+            return Measured(notes=(f"Spectral peaks need images of {SMALLEST} px or more, so they are skipped.",))
         places, spectra = _around_points(samples.outputs)
         real = spectral_peaks(samples.targets)
         count = len(spectra)

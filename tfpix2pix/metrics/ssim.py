@@ -78,12 +78,12 @@ def _check_size(images: Images) -> None:
 
 
 class _Ssim(ImageMetric):
-    """Leaves itself out of images that have no room for the window."""
+    """Computes nothing for images that have no room for the window."""
 
     def measure(self, samples: Samples, resamples: int) -> Measured:
         scales = ms_ssim_scales(*samples.outputs.shape[1:3])
         if not scales:
-            return Measured(notes=(f"{self.info.label} needs images of {SSIM_WINDOW} px or more, so it is left out.",))
+            return Measured(notes=(f"{self.info.label} needs images of {SSIM_WINDOW} px or more, so it is skipped.",))
         info = dataclasses.replace(self.info, note=self.info.note.format(scales=scales))
         return ImageMetric(info, self.function).measure(samples, resamples)
 

@@ -6,7 +6,6 @@ TensorFlow; only gRPC's messages bring TensorFlow with them.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import random
 import sys
@@ -14,10 +13,14 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from pipelines import console
+import tyro
+
 from pipelines.cache import write_atomically
+from tfpix2pix import flags
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.files import plan_outputs
 from tfpix2pix.serving.connections import Busy, Connection, GrpcConnection, RestConnection, ServerError, Unreachable
@@ -27,30 +30,68 @@ NOT_SERVED = (".tif", ".tiff", ".npy")  # `tfpix2pix.translate` reads them, a se
 PAUSES = (0.5, 1.0, 2.0)  # seconds before each new try
 
 
+@dataclass(frozen=True)
+class ClientConfig:
+    """Which images, by which server, to where."""
+
+    input: Path
+    """An image, or a folder with its sub-folders."""
+    output: Path
+    """Folder for PNG files, under the input's names."""
+    name: str
+    """The model's name."""
+    url: str = "http://localhost:8501"
+    """The server's REST address."""
+    grpc: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
+    """The server's gRPC address, instead of REST: localhost:8500."""
+    version: int | None = None
+    """The model's version; not given: the newest."""
+    parallel: int = 4
+    """Requests at a time."""
+    timeout: float = 60.0
+    """Seconds to wait for an answer."""
+    overwrite: bool = False
+    """Write over images that are there; otherwise they are kept."""
+
+    def connection(self) -> Connection:
+        """Returns the way to the server.
+
+        Raises:
+            ConfigError: if a choice is wrong.
+        """
+        if self.grpc is not None and self.url != type(self).url:
+            raise ConfigError("Give `url` or `grpc`, not both.")
+        for name in ("version", "parallel"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise ConfigError(f"`{name}` must be at least 1, not {number}.")
+        if not 0 < self.timeout < float("inf"):
+            raise ConfigError(f"`timeout` must be a number of seconds above 0, not {self.timeout:g}.")
+        if self.grpc is not None:
+            return GrpcConnection(self.grpc, self.name, self.version, self.timeout)
+        return RestConnection(self.url, self.name, self.version, self.timeout)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the flags, translates, and lists what could not be translated; returns the exit status."""
-    console.begin("tfpix2pix")
-    flags = _parser().parse_args(arguments)
+    flags.begin(ClientConfig)
     try:
-        jobs, kept, failures = find(flags.input, flags.output, overwrite=flags.overwrite)
-        if flags.grpc is not None:
-            connection: Connection = GrpcConnection(flags.grpc, flags.name, flags.version, flags.timeout)
-        else:
-            connection = RestConnection(flags.url, flags.name, flags.version, flags.timeout)
+        config = tyro.cli(ClientConfig, prog="python -m tfpix2pix.serving.client", description=__doc__, args=arguments)
+        connection = config.connection()
+        jobs, kept, failures = find(config.input, config.output, overwrite=config.overwrite)
         with contextlib.closing(connection):
             connection.check()
-            failures += translate(connection, jobs, flags.parallel)
+            failures += translate(connection, jobs, config.parallel)
     except (ConfigError, Unreachable) as error:
-        console.error(error)
+        flags.error(error, ClientConfig)
         return 2
     except KeyboardInterrupt:
         print("stopped; the same command resumes with the images that are missing", file=sys.stderr)
         return 130
     for line in failures:
-        print(f"not translated: {line}", file=sys.stderr)
+        print(f"not translated: {flags.as_flags(line, ClientConfig)}", file=sys.stderr)
     if kept:
         print(f"{kept} images were there already and are as they were (--overwrite replaces them)")
-    print(f"Images: {flags.output}")
+    print(f"Images: {config.output}")
     return 1 if failures else 0
 
 
@@ -144,39 +185,6 @@ def _patiently(connection: Connection, data: bytes) -> bytes:
     except Busy:
         connection.check()
         raise
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tfpix2pix.serving.client", description=__doc__)
-    parser.add_argument("--input", type=Path, required=True, help="an image, or a folder with its sub-folders")
-    parser.add_argument("--output", type=Path, required=True, help="folder for PNG files, under the input's names")
-    way = parser.add_mutually_exclusive_group()
-    way.add_argument("--url", default="http://localhost:8501", help="the server's REST address (%(default)s)")
-    way.add_argument("--grpc", metavar="HOST:PORT", help="the server's gRPC address, instead of REST: localhost:8500")
-    parser.add_argument("--name", required=True, help="the model's name")
-    parser.add_argument("--version", type=_at_least_one, help="the model's version; if absent, the newest")
-    parser.add_argument("--parallel", type=_at_least_one, default=4, help="requests at a time (%(default)s)")
-    parser.add_argument("--timeout", type=_seconds, default=60.0, help="seconds to wait for an answer (%(default)s)")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="write over images that are there; otherwise they are kept"
-    )
-    return parser
-
-
-def _at_least_one(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
-    return seconds
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ class RestConnection:
 
     def __init__(self, url: str, name: str, version: int | None = None, timeout: float = 60.0) -> None:
         if not url.startswith(("http://", "https://")):
-            raise ConfigError(f"--url={url} must begin with http:// or https://, as in http://localhost:8501.")
+            raise ConfigError(f"`url` must begin with http:// or https://, as in http://localhost:8501, not {url!r}.")
         self._url, self._model, self._timeout = url.rstrip("/"), _described(name, version), timeout
         self._address = f"{self._url}/v1/models/{quote(name, safe='')}"
         if version is not None:
@@ -142,7 +142,7 @@ class GrpcConnection:
 
     def __init__(self, address: str, name: str, version: int | None = None, timeout: float = 60.0) -> None:
         if "://" in address or ":" not in address:
-            raise ConfigError(f"--grpc={address} must be HOST:PORT, as in localhost:8500.")
+            raise ConfigError(f"A gRPC address is HOST:PORT, as in localhost:8500, not {address!r}.")
         quieten_tensorflow()
         try:
             import grpc
@@ -231,7 +231,7 @@ def _reason(error: requests.RequestException) -> str:
 
 
 def _too_slow(timeout: float) -> str:
-    return f"no answer within {timeout:g} seconds (--timeout)"
+    return f"no answer within {timeout:g} seconds (`timeout`)"
 
 
 def _png(data: bytes) -> bytes:

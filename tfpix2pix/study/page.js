@@ -269,7 +269,7 @@ async function run() {
   if (!record.finished) {
     await loadAll(new Set(plan.trials.flat()));
     byId("start").disabled = false;
-    byId("start").textContent = record.trials.length ? "Go on" : "Start";
+    byId("start").textContent = record.trials.length ? "Resume" : "Start";
     await pressed(byId("start"));
     for (let number = 0; number < plan.trials.length; number += 1) {
       if (record.trials[number]?.answer) {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import DatasetError, Preprocessing, Source, Splits, open_dataset
+from pipelines.catalog import DATASETS
 from pipelines.console import parse_value_range
 from pipelines.spec import Encoding, faults_of, group_faults
 from tfpix2pix.config import DataConfig
@@ -176,6 +179,19 @@ def check_encodings(model: Pix2Pix, encodings: tuple[Encoding, Encoding]) -> Non
             raise ConfigError(
                 f"The generator's {side} has {shape[-1]} channels, but the data's {side} has {encoding.depth}."
             )
+
+
+def moved(data: DataConfig, dataset: str | None = None, data_dir: Path | None = None) -> DataConfig:
+    """Returns a run's choices with the place where its data lie now.
+
+    Args:
+        data: what the run was trained with.
+        dataset: name of the data set, or where the run's own folder lies now; `None`: as the run has it.
+        data_dir: where named data sets lie, or where the run's own folder lies now; `None`: likewise.
+    """
+    if dataset is not None and (dataset != data.dataset or dataset not in DATASETS):
+        data = dataclasses.replace(data, dataset=dataset, data_dir=None)
+    return data if data_dir is None else dataclasses.replace(data, data_dir=data_dir)
 
 
 def open_data(data: DataConfig) -> Data:

@@ -69,7 +69,7 @@ def fit(
     if config.run.jit_compile and config.model.norm == "batch" and strategy.num_replicas_in_sync > 1:
         raise ConfigError(
             "`jit_compile` on several devices doesn't go with `norm` batch, whose averages run over all of them. "
-            "Leave out one of these, or train on one device."
+            "Drop one of these, or train on one device."
         )
     splits = open_data(config.data)
     for note in splits.notes:

@@ -194,7 +194,8 @@ class Trainer:
 
     def _introduced(self, callback: keras.callbacks.Callback) -> keras.callbacks.Callback:
         callback.set_model(self.model)
-        callback.set_params({"steps": self.total_steps})
+        # Keras's own callbacks look all three up. `verbose` is that of `ProgbarLogger`; progress is shown by ours.
+        callback.set_params({"verbose": 0, "epochs": 1, "steps": self.total_steps})
         if isinstance(callback, Callback):
             callback.trainer = self
         return callback

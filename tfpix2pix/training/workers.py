@@ -1,4 +1,4 @@
-"""The processes that train one run together, on one machine each: `--strategy=multiworker`.
+"""The processes that train one run together, on one machine each: the strategy `multiworker`.
 
 Every worker runs the same command; `TF_CONFIG` tells it who the others are. The first one, the chief, is the only one
 that writes into the run's folder.
@@ -69,7 +69,7 @@ def check_cluster() -> tuple[int, int]:
         addresses[kind][index]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise ConfigError(
-            "--strategy=multiworker needs the environment variable TF_CONFIG, which says who trains and which of them "
+            "`strategy` multiworker needs the environment variable TF_CONFIG, which says who trains and which of them "
             f"this is, such as {_EXAMPLE}, not {text!r}."
         ) from error
     if set(cluster) - set(addresses) or index < 0:

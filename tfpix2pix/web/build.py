@@ -26,6 +26,19 @@ SCRIPTS = (
 MODELS = ("model_float16.tflite", "model_float32.tflite", "model_dynamic.tflite", "model_int8.tflite")
 
 
+class NoPageError(ConfigError):
+    """A folder isn't an export that a browser can run; to export a run as `tflite_float16` makes one.
+
+    Attributes:
+        run: the folder, if it is a run.
+        export: the folder, if it is an export that lacks such a file.
+    """
+
+    def __init__(self, message: str, *, run: Path | None = None, export: Path | None = None) -> None:
+        super().__init__(message)
+        self.run, self.export = run, export
+
+
 def build(exports: Path | Sequence[Path], output: Path) -> list[Path]:
     """Writes the page of one exported generator or of several: atomically, in place of what was there.
 
@@ -37,8 +50,8 @@ def build(exports: Path | Sequence[Path], output: Path) -> list[Path]:
         The TFLite file of each that it runs.
 
     Raises:
-        ConfigError: if one is no export or nothing that a browser can run, two have one name, or LiteRT.js can't be
-            fetched.
+        NoPageError: if one isn't an export that a browser can run.
+        ConfigError: if the page doesn't know the images of one, two have one name, or LiteRT.js can't be fetched.
     """
     folders = [exports] if isinstance(exports, Path) else list(exports)
     opened = [model_of(folder) for folder in folders]
@@ -77,10 +90,11 @@ def build(exports: Path | Sequence[Path], output: Path) -> list[Path]:
 
 
 def model_of(export: Path) -> tuple[Path, dict[str, Any]]:
-    """Returns the TFLite file of an export that suits a browser, and the export's `config.json`.
+    """Returns the TFLite file of an export that a browser can run, and the export's `config.json`.
 
     Raises:
-        ConfigError: if there is none; the message says how to get one.
+        NoPageError: if it isn't an export, or has no such file.
+        ConfigError: if there is no such folder, or the page doesn't know its images.
     """
     if not export.is_dir():
         raise ConfigError(f"{export} is not the folder of an export.")
@@ -88,21 +102,14 @@ def model_of(export: Path) -> tuple[Path, dict[str, Any]]:
     try:
         settings = dict(json.loads(config.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        raise ConfigError(
-            f"{export} is no export: it has no readable config.json. Make one of a run: "
-            f"python -m tfpix2pix.export --run=RUN --output=saved_models/NAME"
-        ) from None
+        raise NoPageError(f"{export} is no export: it has no readable config.json.") from None
     if "multiple" not in settings:  # a run has a config.json as well
-        raise ConfigError(
-            f"{export} is a run, not an export. Export it first: "
-            f"python -m tfpix2pix.export --run={export} --output=saved_models/{export.resolve().name}"
-        )
+        raise NoPageError(f"{export} is a run, not an export.", run=export)
     model = next((file for name in MODELS if (file := export / name).is_file()), None)
-    again = f"python -m tfpix2pix.export --run=RUN --output={export} --formats tflite_float16"
     if model is None:
-        raise ConfigError(f"{export} has no TFLite file. Write one: {again}")
+        raise NoPageError(f"{export} has no TFLite file, such as the format tflite_float16.", export=export)
     if settings["size"] is None:
-        raise ConfigError(f"{model} was exported with --dynamic; a browser takes one size only. Without it: {again}")
+        raise NoPageError(f"{model} was exported to be resized; a browser takes one size only.", export=export)
     check(*(Encoding.from_json(settings[side]) for side in ("input", "target")))
     return model, settings
 
