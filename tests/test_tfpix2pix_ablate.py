@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -7,13 +8,14 @@ import pytest
 from PIL import Image
 
 from tfpix2pix import ablate as verb
-from tfpix2pix.ablation import summary
+from tfpix2pix.ablation import pace, summary
 from tfpix2pix.ablation.run import Ablation, ablate
-from tfpix2pix.ablation.tables import TABLES, folder_name
+from tfpix2pix.ablation.tables import TABLES
 from tfpix2pix.config import DataConfig, ModelConfig, ObjectiveConfig, RunConfig, TrainConfig
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.evaluation import Evaluation
 from tfpix2pix.metrics.metric import MetricInfo, MetricRow
+from tfpix2pix.recipes import recipe
 
 
 def result(**values: float) -> Evaluation:
@@ -63,6 +65,45 @@ def test_the_runs_of_each_table_are_the_papers():
     assert runs_of("patch") == {f"{size}x{size}": ("unet", size, "cgan", 100) for size in (1, 16, 70, 286)}
 
 
+def test_the_modern_table_goes_from_the_papers_recipe_to_the_modern_one_a_piece_a_row():
+    base, goal = recipe("facades", "paper"), recipe("facades", "modern")
+    config = Ablation("modern", base, Path("ablations"))
+    rows = [config.run(variant, 0) for variant in TABLES["modern"].variants]
+    assert (rows[0].model, rows[0].objective) == (base.model, base.objective)
+    assert (rows[-1].model, rows[-1].objective) == (goal.model, goal.objective)
+    for above, below in itertools.pairwise(rows):
+        assert (above.model, above.objective) != (below.model, below.objective)
+        for group in ("model", "objective"):  # what a row has taken from the modern recipe stays
+            for field in dataclasses.fields(getattr(goal, group)):
+                one, other, last = (getattr(getattr(row, group), field.name) for row in (above, below, goal))
+                assert other in (one, last) or field.name == "losses"
+    assert len({row.run.workdir for row in rows}) == len(rows)
+    assert "unet-l1_cgan-seed0" in str(rows[0].run.workdir)  # which other tables share
+
+
+def test_every_row_gets_the_same_time(tmp_path, monkeypatch):
+    asked = []
+
+    def seconds(choices):
+        asked.append(choices)
+        return 0.1 * len(asked)
+
+    monkeypatch.setattr(pace, "seconds_per_step", seconds)
+    config = Ablation("patch", TrainConfig(), tmp_path, minutes=2)
+    found = pace.lengths(config)
+    assert list(found) == ["1x1", "16x16", "70x70", "286x286"]
+    assert list(found.values()) == pytest.approx([1200, 600, 400, 300], abs=1)
+    assert pace.lengths(config) == found  # measured once
+    assert len(asked) == 4
+    assert pace.lengths(dataclasses.replace(config, minutes=1))["70x70"] == pytest.approx(200, abs=1)
+
+
+def test_the_probe_measures_steps(tmp_path):
+    choices = recipe("synthetic", "paper").replace(image_size=32, base_filters=2, patch_size=16, workdir=tmp_path / "x")
+    assert 1e-4 < pace.seconds_per_step(choices) < 1
+    assert not (tmp_path / "x").exists()
+
+
 def test_other_flags_hold_for_every_row():
     rows = runs_of("losses", objective=ObjectiveConfig(l1_weight=10), model=ModelConfig(patch_size=16))
     assert rows["L1+cGAN"] == ("unet", 16, "cgan", 10)
@@ -71,14 +112,14 @@ def test_other_flags_hold_for_every_row():
 
 def test_a_run_that_tables_share_has_one_folder_and_others_have_their_own():
     folders = {
-        (table, variant.label): folder_name(ablation(table).run(variant, 0))
+        (table, variant.label): ablation(table).run(variant, 0).run.workdir.name
         for table in TABLES
         for variant in TABLES[table].variants
     }
     assert folders["losses", "L1+cGAN"] == folders["patch", "70x70"] == folders["generator", "U-Net (L1+cGAN)"]
     assert folders["losses", "L1"] == folders["generator", "U-Net (L1)"] == "unet-l1-seed0"
-    assert len(folders) == 13
-    assert len(set(folders.values())) == 10
+    assert len(folders) == 13 + len(TABLES["modern"].variants)
+    assert len(set(folders.values())) == 10 + len(TABLES["modern"].variants) - 1
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Trains and evaluates every row of a table of the paper: `python -m tfpix2pix.ablate --table=losses --output=DIR`.
 
-The tables are `losses` (1; 6 for photo -> labels), `generator` (2) and `patch` (3). Runs that tables share are trained
-once; a stopped command resumes where it was.
+The tables are `losses` (1; 6 for photo -> labels), `generator` (2) and `patch` (3), and one that isn't the paper's:
+`modern` goes from its recipe to the modern one, a piece a row. Runs that tables share are trained once; a stopped
+command resumes where it was.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 from collections.abc import Sequence
@@ -32,14 +34,18 @@ from tfpix2pix.recipes import recipe_of
 class AblateConfig:
     """Which table, on what, how long, and where to."""
 
-    table: Literal["losses", "generator", "patch"] = "losses"
-    """Which of the paper's comparisons; it sets what its rows differ in, all other flags hold for every row."""
+    table: Literal["losses", "generator", "patch", "modern"] = "losses"
+    """Which of the paper's comparisons, or the way from its recipe to the modern one; it sets what its rows differ in,
+    all other flags hold for every row."""
     output: Path = Path("ablations")
     """Folder for the runs and the tables; one folder for all three tables trains what they share once."""
     steps: int = 0
     """Training steps of each run; 0: as --epochs says."""
     epochs: int = RunConfig.epochs
     """Passes over the training pairs, unless --steps says how long."""
+    minutes: float = 0.0
+    """Minutes of processor time (of all cores together) for each run, in place of a number of steps: a probe tells
+    how many steps fit. Only times of an idle machine are fair; 0: as --steps and --epochs say."""
     seeds: int = 2
     """Runs of each row, from seeds 0, 1, ..."""
     split: Literal["val", "test", "train"] = "val"
@@ -59,7 +65,7 @@ class AblateConfig:
     def ablation(self) -> Ablation:
         """Returns what these flags ask for."""
         base = TrainConfig(self.data, self.model, self.objective, RunConfig(steps=self.steps, epochs=self.epochs))
-        same = ("table", "output", "seeds", "split", "protocol", "segmentation_network", "features", "sheet_rows")
+        same = {field.name for field in dataclasses.fields(Ablation)} - {"base"}
         return Ablation(base=base, **{name: getattr(self, name) for name in same})
 
 
@@ -68,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begin(AblateConfig)
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        own = recipe_of(arguments)
+        own = recipe_of([*arguments, "--recipe=paper"])  # rows say what they change of it
         steps, epochs = own.run.steps, own.run.epochs
         config = tyro.cli(
             AblateConfig,

@@ -33,6 +33,7 @@ class Ablation:
         table: which of the paper's comparisons; it sets what its rows differ in.
         base: all other choices, which hold for every row; its seed and folder aren't used.
         output: folder for the runs and the tables; one folder for all three tables trains what they share once.
+        minutes: processor time of each run, in place of its number of steps; 0: as `base` says.
         seeds: runs of each row, from seeds 0, 1, ...
         split: pairs to evaluate on.
         protocol: see `evaluation.evaluate`, as for the next two.
@@ -44,10 +45,11 @@ class Ablation:
         ConfigError: if these make no table.
     """
 
-    table: Literal["losses", "generator", "patch"]
+    table: Literal["losses", "generator", "patch", "modern"]
     base: TrainConfig
     output: Path
     seeds: int = 2
+    minutes: float = 0.0
     split: str = "val"
     protocol: Literal["deterministic", "paper"] = "deterministic"
     segmentation_network: Path | None = None
@@ -61,6 +63,8 @@ class Ablation:
             raise ConfigError(f"`seeds` and `sheet_rows` must be at least 1, not {self.seeds} and {self.sheet_rows}.")
         if self.output.exists() and not self.output.is_dir():
             raise ConfigError(f"{self.output} is a file, not a folder.")
+        if self.minutes < 0:
+            raise ConfigError(f"`minutes` must be at least 0, not {self.minutes:g}.")
         if self.table == "losses" and self.base.objective.l1_weight == 0:
             raise ConfigError("The table losses compares with and without L1, so `l1_weight` must be above 0.")
         if self.table == "patch" and self.base.objective.adversarial == "none":
@@ -69,7 +73,8 @@ class Ablation:
     def run(self, variant: Variant, seed: int) -> TrainConfig:
         """Returns the choices of one run."""
         config = variant.apply(dataclasses.replace(self.base, run=dataclasses.replace(self.base.run, seed=seed)))
-        workdir = self.output / "runs" / folder_name(config)
+        name = f"{variant.folder}-seed{seed}" if variant.folder else folder_name(config)
+        workdir = self.output / "runs" / name
         return dataclasses.replace(config, run=dataclasses.replace(config.run, workdir=workdir))
 
 
@@ -89,11 +94,15 @@ def ablate(ablation: Ablation, command: str = "") -> list[Row]:
     from tfpix2pix.ablation import summary
 
     table = TABLES[ablation.table]
+    lengths = _lengths(ablation) if ablation.minutes else {}
     jobs = [(variant, seed) for seed in range(ablation.seeds) for variant in table.variants]
     results: dict[str, list[Evaluation]] = {}
     for number, (variant, seed) in enumerate(jobs, start=1):
         _logger.info("[%d/%d] %s, seed %d", number, len(jobs), variant.label, seed)
-        results.setdefault(variant.label, []).append(_evaluation(ablation, ablation.run(variant, seed)))
+        choices = ablation.run(variant, seed)
+        if ablation.minutes:
+            choices = choices.replace(steps=lengths[variant.label])
+        results.setdefault(variant.label, []).append(_evaluation(ablation, choices))
     first = results[table.variants[0].label][0]
     rows = summary.rows_of(table, results, dataset=ablation.base.data.dataset)
     folder = ablation.output / ablation.table
@@ -112,6 +121,12 @@ def ablate(ablation: Ablation, command: str = "") -> list[Row]:
     shown = spread(first.names, ablation.sheet_rows)
     summary.sheet(columns, shown, folder / "sheet.png")
     return rows
+
+
+def _lengths(ablation: Ablation) -> dict[str, int]:
+    from tfpix2pix.ablation import pace
+
+    return pace.lengths(ablation)
 
 
 def _evaluation(ablation: Ablation, choices: TrainConfig) -> Evaluation:
@@ -149,6 +164,8 @@ def _about(ablation: Ablation, evaluation: Evaluation, command: str) -> dict[str
     base, about = ablation.base, evaluation.about
     data, network = base.data, about.get("segmentation_network")
     length = f"{base.run.steps:,} steps" if base.run.steps else f"{base.run.epochs} epochs"
+    if ablation.minutes:
+        length = f"as many steps as take {ablation.minutes:g} minutes of processor time (pace.json)"
     return {
         "command": f"`{command}`",
         "data": (

@@ -21,6 +21,8 @@ _LABELS = {"pixel_accuracy": "pixel acc.", "class_accuracy": "class acc.", "iou"
 _COLUMNS = {
     **{f"{kind}_{key}": f"ours {label}" for kind in ("fcn", "seg") for key, label in _LABELS.items()},
     **{"l1": "ours L1", "psnr": "ours PSNR dB", "ssim": "ours SSIM"},
+    **{"kid": "ours KID", "kernel": "ours kernel dist."},
+    **{f"peak_{period}": f"peak {period} px" for period in (2, 4, 8)},
     **{f"lab_{channel.lower()}": f"colours {channel}" for channel in "Lab"},
 }
 CITYSCAPES = "cityscapes"

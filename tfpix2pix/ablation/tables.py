@@ -1,4 +1,4 @@
-"""The grids of the paper's tables 1, 2, 3 and 6, with the published numbers."""
+"""The grids of the paper's tables 1, 2, 3 and 6, with the published numbers, and the pieces of the modern recipe."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfpix2pix.config import TrainConfig
+from tfpix2pix.recipes import MODERN
 
 Published = tuple[float | None, float | None, float | None]
 UNPUBLISHED: Published = (None, None, None)
@@ -19,6 +20,8 @@ class Variant:
     Attributes:
         label: as the paper calls it.
         model: what it changes of the networks.
+        objective: what it changes of the losses and optimizers.
+        folder: of its runs, without the seed; empty: as `folder_name` says.
         adversarial: what the discriminator sees, or `"none"`; `None` leaves it as it is.
         l1: whether the L1 loss is used.
         published: per-pixel accuracy, per-class accuracy and class IoU, of labels -> photo on Cityscapes (FCN-score).
@@ -29,12 +32,16 @@ class Variant:
     published: Published
     segmentation: Published = UNPUBLISHED
     model: tuple[tuple[str, Any], ...] = ()
+    objective: tuple[tuple[str, Any], ...] = ()
+    folder: str = ""
     adversarial: str | None = None
     l1: bool = True
 
     def apply(self, config: TrainConfig) -> TrainConfig:
         """Returns the run's choices with this row's changes."""
-        objective: dict[str, Any] = {} if self.adversarial is None else {"adversarial": self.adversarial}
+        objective = dict(self.objective)
+        if self.adversarial is not None:
+            objective["adversarial"] = self.adversarial
         if not self.l1:
             objective["l1_weight"] = 0.0
         return dataclasses.replace(
@@ -61,6 +68,35 @@ class Table:
 
 GROUND_TRUTH: Published = (0.80, 0.26, 0.21)  # the segmentation network on real photos, tables 1 to 3
 _CITYSCAPES = "FCN-scores on Cityscapes labels -> photo, 256 px, FCN-8s"
+
+
+def _pieces() -> tuple[Variant, ...]:
+    """Returns the way from the paper's recipe to the modern one: each row adds a piece to the row above."""
+    steps: tuple[tuple[str, str, dict[str, tuple[str, ...]]], ...] = (
+        ("+ EMA and decay, no dropout", "ema", {"model": ("dropout",), "objective": ("ema", "ema_ramp", "lr_decay")}),
+        ("+ residual U-Net", "unet", {"model": ("generator",)}),
+        ("+ perceptual loss, L1 x 25", "perceptual", {"objective": ("l1_weight", "losses")}),
+        (
+            "+ spectral norm, hinge, feature matching",
+            "discriminator",
+            {"model": ("discriminator", "norm"), "objective": ("gan_loss", "discriminator_learning_rate", "losses")},
+        ),
+        ("+ shifts before D", "shifts", {"objective": ("discriminator_shift",)}),
+        ("+ D joins late, limited steps", "whole", {"objective": ("adversarial_from", "clip_norm", "clip_threshold")}),
+    )
+    rows = [Variant("The paper's recipe", UNPUBLISHED)]
+    model: dict[str, Any] = {}
+    objective: dict[str, Any] = {}
+    for label, name, changed in steps:
+        model |= {choice: MODERN["model"][choice] for choice in changed.get("model", ())}
+        objective |= {choice: MODERN["objective"][choice] for choice in changed.get("objective", ())}
+        if name == "perceptual":  # feature matching needs the discriminator of the next row
+            objective["losses"] = tuple(loss for loss in objective["losses"] if loss.startswith("perceptual"))
+        rows.append(
+            Variant(label, UNPUBLISHED, model=(*model.items(),), objective=(*objective.items(),), folder=f"plus_{name}")
+        )
+    return tuple(rows)
+
 
 TABLES: dict[str, Table] = {
     "losses": Table(
@@ -106,6 +142,11 @@ TABLES: dict[str, Table] = {
         ),
     ),
 }
+
+
+TABLES["modern"] = Table(
+    "From the paper's recipe to the modern one", "Each row adds a piece to the row above.", _pieces()
+)
 
 
 def folder_name(config: TrainConfig) -> str:
