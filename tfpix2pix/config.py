@@ -9,7 +9,6 @@ import dataclasses
 import difflib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +16,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from pipelines.console import format_size, parse_value_range
-from tfpix2pix.choices import Checked, Size
+from tfpix2pix.choices import Checked, Size, as_declared, is_like, names, read_group
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.registry import DISCRIMINATORS, GENERATORS, LOSSES, VALIDATION_METRICS
 
@@ -249,15 +248,15 @@ class TrainConfig:
         if choices.get("recipe", self.run.recipe) != self.run.recipe:
             raise ConfigError("`recipe` decides all other choices, so it comes first: recipe(dataset, name).")
         for choice, value in choices.items():
-            group = next((name for name, kind in GROUPS.items() if choice in _names(kind)), None)
+            group = next((name for name, kind in GROUPS.items() if choice in names(kind)), None)
             if group is None:
-                known = [name for kind in GROUPS.values() for name in _names(kind)]
+                known = [name for kind in GROUPS.values() for name in names(kind)]
                 near = difflib.get_close_matches(choice, known)
                 hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
                 raise ConfigError(f"There is no choice {choice!r}. {hint}")
-            groups[group][choice] = _as_declared(choice, value)
+            groups[group][choice] = as_declared(choice, value)
             default = next(one.default for one in dataclasses.fields(GROUPS[group]) if one.name == choice)
-            if not _is_like(groups[group][choice], default):
+            if not is_like(groups[group][choice], default):
                 raise ConfigError(f"`{choice}` can't be {value!r}.")
         return TrainConfig(
             **{name: dataclasses.replace(getattr(self, name), **values) for name, values in groups.items()}
@@ -284,7 +283,7 @@ class TrainConfig:
             ConfigError: if it isn't JSON, or a name or a value isn't known.
         """
         try:
-            groups = {name: _read_group(GROUPS[name], values) for name, values in json.loads(text).items()}
+            groups = {name: read_group(GROUPS[name], values) for name, values in json.loads(text).items()}
             return cls(**groups)
         except ConfigError:
             raise
@@ -298,40 +297,3 @@ GROUPS: dict[str, Any] = {
     "objective": ObjectiveConfig,
     "run": RunConfig,
 }
-_PATHS = ("data_dir", "exclude", "workdir", "init_from")
-_RENAMED = {"leave_out": "exclude", "mirror": "flip", "hole": "mask"}  # since version 0.1
-_DROPPED = ("recompute",)  # changed no result
-
-
-def _read_group(group: Any, values: Mapping[str, Any]) -> Any:
-    values = {_RENAMED.get(name, name): value for name, value in values.items() if name not in _DROPPED}
-    values = {name: _as_declared(name, value) for name, value in values.items()}
-    if unknown := sorted(values.keys() - set(_names(group))):
-        raise ConfigError(f"This is not a run's config of this version: there is no choice {unknown[0]!r}.")
-    for choice in dataclasses.fields(group):
-        value = values.get(choice.name, choice.default)
-        if not _is_like(value, choice.default):
-            raise ConfigError(f"`{choice.name}` can't be {value!r}.")
-    return group(**values)
-
-
-def _names(group: Any) -> list[str]:
-    return [choice.name for choice in dataclasses.fields(group)]
-
-
-def _as_declared(name: str, value: Any) -> Any:
-    """Gives paths and tuples their type, which JSON doesn't know and a caller needn't."""
-    if name == "image_size":
-        return (value, value) if isinstance(value, int) else tuple(value)
-    if name in ("losses", "custom_losses"):
-        return tuple(value)
-    return Path(value) if name in _PATHS and value is not None else value
-
-
-def _is_like(value: object, default: object) -> bool:
-    """Tells whether a value has its default's type; paths may be missing, and numbers with a fraction have none."""
-    if isinstance(default, tuple) and isinstance(value, tuple):
-        return not default or list(map(type, value)) == list(map(type, default))
-    if default is None:
-        return value is None or isinstance(value, Path)
-    return type(value) is type(default) or (isinstance(default, float) and type(value) is int)
