@@ -12,7 +12,7 @@ from tests.small import trained_generator
 from tests.verbs import export
 from tfpix2pix import exporting
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.exporting import formats
+from tfpix2pix.exporting import formats, model_card
 from tfpix2pix.exporting.comparison import Output
 from tfpix2pix.inference.backends import open_model
 from tfpix2pix.inference.copying import inference_copy
@@ -190,3 +190,8 @@ def test_a_form_of_ones_own_is_one_line_in_the_registry(tmp_path, monkeypatch):
         assert len(archive.files) == len(generator.get_weights())
     assert result.measured[0].format == "weights"
     assert "weights are there" in result.notes
+
+
+def test_a_pair_of_losses_is_no_size():
+    assert model_card._choice("image_size", (256, 512)) == "256x512"
+    assert model_card._choice("losses", ("l1=1", "perceptual=10")) == "l1=1 and perceptual=10"

@@ -89,15 +89,17 @@ def _recipe(subject: Subject) -> list[str]:
         shown = [
             f"{name.replace('_', ' ')} {_choice(name, value)}"
             for name, value in choices.items()
-            if name not in _NOT_SHOWN and value not in (None, "")
+            if name not in _NOT_SHOWN and value not in (None, "", ())
         ]
         lines.append(f"{group}: {', '.join(shown)}")
     return lines
 
 
 def _choice(name: str, value: object) -> str:
-    if isinstance(value, tuple) and len(value) == 2:
+    if name == "image_size" and isinstance(value, tuple):
         return format_size(value)
+    if isinstance(value, tuple):
+        return " and ".join(map(str, value))
     if name == "dataset":
         return f"`{printable(Path(str(value)).name)}`"
     return f"{value:g}" if isinstance(value, float) else str(value)
