@@ -37,7 +37,8 @@ NOT_RUN = {
     "export TF_CONFIG": "goes with it",
 }
 NETWORK = ("--image-size=32", "--base-filters=4")
-TRAINING = (*NETWORK, "--steps=2", "--sample-every=2", "--patch-size=16")
+TRAINING = (*NETWORK, "--steps=2", "--sample-every=2")
+PAPER = "--patch-size=16"  # of the paper's discriminator
 IN_ALL_TABLES = ("L1+cGAN", "U-Net (L1+cGAN)", "70x70")  # one run, by three names
 SMALLER = {
     "tfpix2pix.train": TRAINING,
@@ -89,7 +90,8 @@ def place(tmp_path_factory):
             for split in ("train", "val"):
                 write(cache / f"pix2pix/{name}/{split}/{number}.png", 64, 32, labels=True)
     (folder / "saved_models").mkdir()
-    (folder / "saved_models/openmoji").symlink_to(ROOT / "saved_models/openmoji")
+    for name in ("fluent", "openmoji"):
+        (folder / "saved_models" / name).symlink_to(ROOT / "saved_models" / name)
     demo.stand_in(cache)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
@@ -110,7 +112,10 @@ def test_command(place, command, monkeypatch):
     assert words[:2] == ["python", "-m"], f"NOT_RUN says nothing of {command}"
     module, arguments = words[2], words[3:]
     verb = " ".join(words[2:4]) if module == "tfpix2pix.study" else module
+    by_default = module == "tfpix2pix.train" and not any(word.startswith("--dataset") for word in arguments)
     arguments += SMALLER.get(verb, ())
+    if module == "tfpix2pix.train" and not by_default:
+        arguments.append(PAPER)
     with contextlib.ExitStack() as stack:
         if module == "tfpix2pix.serving.client":
             pytest.importorskip("tensorflow_serving", reason=WITHOUT)

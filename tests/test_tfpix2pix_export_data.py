@@ -104,6 +104,7 @@ class TestData:
 def test_the_card_gives_the_figures_of_the_generator_that_is_exported(run, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
+    (copy / "best.json").unlink()  # as of an older version
     name = (copy / "validation.csv").read_text().splitlines()[0].split(",")[1]
     (copy / "validation.csv").write_text(f"step,{name}\n2,0.125\n4,0.75\n")
     for which, figure, step in (("best", "0.1250", "2 steps"), ("final", "0.7500", "4 steps")):
@@ -118,6 +119,7 @@ def test_the_card_finds_the_best_generator_by_the_metric_of_the_run(run, tmp_pat
     shutil.copytree(run, copy)
     config = json.loads((copy / "config.json").read_text())
     config["run"]["best_metric"] = "psnr"
+    (copy / "best.json").unlink()  # as of an older version
     (copy / "config.json").write_text(json.dumps(config))
     (copy / "validation.csv").write_text(
         "step,val_l1,val_psnr,val_d_real_logit\n2,0.5,20,0\n4,0.25,10,0\n6,0.25,nan,0\n"
