@@ -146,4 +146,4 @@ def _write(record: Path | None, known: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):
         record.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(known, separators=(",", ":"))
-        cache.write_atomically(record, lambda path: path.write_text(text, encoding="ascii"))
+        cache.write_text_atomically(record, text)

@@ -145,7 +145,7 @@ def _unpack(archive: Path, name: str, target: Path) -> None:
     # Only now: a corrupt archive must not become the one that later ones have to match.
     if not (record := target.with_name(f"{name}.sha256")).exists():
         line = f"{pooch.file_hash(str(archive))}  {archive.name}\n"  # as `sha256sum --check` reads it
-        cache.write_atomically(record, lambda path: path.write_text(line, encoding="utf-8"))
+        cache.write_text_atomically(record, line)
     if target.is_dir():
         target.rmdir()  # it is empty, and not every system replaces an empty folder
     (staging / name).rename(target)

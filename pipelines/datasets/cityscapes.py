@@ -130,7 +130,7 @@ def _write(folder: Path, items: _Items) -> None:
     )
     file = folder / _COMPLETE
     if not file.exists() or file.read_text(encoding="utf-8") != text:
-        cache.write_atomically(file, lambda path: path.write_text(text, encoding="utf-8"))
+        cache.write_text_atomically(file, text)
 
 
 def _prepared(roots: list[Path], size: tuple[int, int]) -> _Items | None:

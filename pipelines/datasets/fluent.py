@@ -88,4 +88,4 @@ def _check_installed(name: str, packages: list[npm.Package]) -> None:
 
 def _write_licence(file: Path) -> None:
     if not file.exists():
-        cache.write_atomically(file, lambda path: path.write_text(fluent.LICENCE, encoding="utf-8"))
+        cache.write_text_atomically(file, fluent.LICENCE)

@@ -75,4 +75,4 @@ def _write_licence(file: Path) -> None:
     if not file.exists():
         licence = (openmoji.package() / "LICENSE").read_text(encoding="utf-8")
         text = f"{openmoji.ATTRIBUTION}\n\n{licence}"
-        cache.write_atomically(file, lambda path: path.write_text(text, encoding="utf-8"))
+        cache.write_text_atomically(file, text)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.cache import write_atomically
+from pipelines.cache import write_atomically, write_text_atomically
 from pipelines.spec import DatasetError
 
 PROGRAM = "pipelines.inspect"
@@ -46,13 +46,13 @@ def write(folder: Path, report: dict[str, Any], sheets: dict[str, tuple[str, Any
 
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=1) + "\n"
-    write_atomically(folder / REPORT, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text_atomically(folder / REPORT, text)
     for name, (_, image) in sheets.items():
         write_atomically(folder / name, image.save)
     for name in set(measure.SHEETS) - sheets.keys():  # of an earlier inspection
         (folder / name).unlink(missing_ok=True)
     shown = page.as_html(report, {name: title for name, (title, _) in sheets.items()})
-    write_atomically(folder / PAGE, lambda path: path.write_text(shown, encoding="utf-8"))
+    write_text_atomically(folder / PAGE, shown)
 
 
 def write_list(path: Path, bad: Sequence[str], exclude: Path | None = None) -> list[str]:
@@ -77,5 +77,5 @@ def write_list(path: Path, bad: Sequence[str], exclude: Path | None = None) -> l
         print(f"These names can't stand in a list, rename the files: {unfit}", file=sys.stderr)
     text = "\n".join([LIST_HEAD, *(line for line in lines if line not in unfit)]) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_text_atomically(path, text)
     return unfit

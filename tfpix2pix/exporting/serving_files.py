@@ -13,7 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from pipelines import encode
-from pipelines.cache import write_atomically
+from pipelines.cache import write_text_atomically
 from tfpix2pix import pages
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.inference.translator import Translator
@@ -70,7 +70,7 @@ def write(model: Path) -> list[str]:
     if (models := _configuration(folder / CONFIG, name)) is not None:
         new[CONFIG] = models
     for file, text in new.items():
-        write_atomically(folder / file, lambda path, text=text: path.write_text(text, encoding="utf-8"))  # type: ignore[misc]
+        write_text_atomically(folder / file, text)
     return []
 
 

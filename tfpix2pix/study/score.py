@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.cache import write_atomically
+from pipelines.cache import write_text_atomically
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.study import answers
 from tfpix2pix.study.plan import Study
@@ -65,7 +65,7 @@ def score(config: ScoreConfig) -> dict[str, Any]:
     output = config.output or config.study / "study.json"
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(output, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text_atomically(output, text)
     except OSError as error:
         raise ConfigError(f"{output} can't be written ({error.strerror}).") from error
     return result

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from pipelines.cache import write_atomically
+from pipelines.cache import write_text_atomically
 from pipelines.console import progress
 from tfpix2pix.training import figures
 from tfpix2pix.training.history import HistoryFile, read_column
@@ -206,7 +206,7 @@ class BestModel(Callback):
         if metric.is_better(evaluation.metrics[column], before):
             self.trainer.save_generator(self.trainer.run.best_generator)
             about = {"step": step, "metric": metric.name, "value": evaluation.metrics[column]}
-            write_atomically(self.trainer.run.best, lambda path: path.write_text(json.dumps(about) + "\n"))
+            write_text_atomically(self.trainer.run.best, json.dumps(about) + "\n")
 
 
 class EarlyStopping(Callback):

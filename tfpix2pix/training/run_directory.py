@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.cache import write_atomically
+from pipelines.cache import write_text_atomically
 from tfpix2pix.config import TrainConfig
 from tfpix2pix.errors import ConfigError
 
@@ -210,4 +210,4 @@ def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
 def _write_if_new(path: Path, text: str) -> None:
     """Leaves a file alone that holds this already: a drive that is cut off can't corrupt it then."""
     if not path.exists() or path.read_bytes() != text.encode():
-        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        write_text_atomically(path, text)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from pipelines import DatasetError, Preprocessing, open_dataset
 from pipelines.build import evaluation_batches, training_batches
-from pipelines.cache import write_atomically
+from pipelines.cache import write_atomically, write_text_atomically
 from pipelines.console import progress
 from pipelines.contents import shown
 from pipelines.spec import RGB, Direction, Encoding, Source
@@ -77,7 +77,7 @@ def train(config: SegmentationOptions, command: str = "") -> dict[str, Any]:
         (config.output / name).unlink(missing_ok=True)
     write_atomically(config.output / NETWORK, model.save)
     text = json.dumps(card, indent=2) + "\n"
-    write_atomically(config.output / CARD, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text_atomically(config.output / CARD, text)
     return card
 
 
