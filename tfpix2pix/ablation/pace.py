@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import tempfile
@@ -10,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.cache import write_atomically
+from pipelines.cache import write_text_atomically
 from tfpix2pix.ablation.tables import TABLES
 from tfpix2pix.config import TrainConfig
 from tfpix2pix.training.callbacks import Callback, Floats
@@ -23,11 +22,15 @@ _WARM, _TIMED = 40, 120  # steps; before the first ones are done, graphs are tra
 
 
 class _Clock(Callback):
-    """Notes the processor time that the process had used after each call of the training loop."""
+    """Notes the steps done and the processor time used, at the start and after each call of the training loop."""
 
     def __init__(self) -> None:
         super().__init__()
         self.times: list[tuple[int, float]] = []
+
+    def on_train_begin(self, logs: object = None) -> None:
+        """Notes the start."""
+        self.times.append((0, time.process_time()))
 
     def on_steps_end(self, step: int, losses: Floats, monitors: Floats, seconds: float) -> None:
         """Notes it."""
@@ -46,13 +49,8 @@ def lengths(ablation: Ablation) -> dict[str, int]:
             seconds[variant.label] = seconds_per_step(ablation.run(variant, 0))
             _logger.info("%s: %.4f s of processor time a step", variant.label, seconds[variant.label])
             file.parent.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(seconds, indent=2) + "\n"
-            write_atomically(file, functools.partial(_write, text))
+            write_text_atomically(file, json.dumps(seconds, indent=2) + "\n")
     return {label: max(1, int(60 * ablation.minutes / value)) for label, value in seconds.items()}
-
-
-def _write(text: str, file: Path) -> None:
-    file.write_text(text, encoding="utf-8")
 
 
 def seconds_per_step(choices: TrainConfig) -> float:
@@ -66,8 +64,6 @@ def seconds_per_step(choices: TrainConfig) -> float:
             callbacks=[clock],
             verbose=False,
         )
-    warm = next((time for time in clock.times if time[0] >= _WARM), clock.times[0])
-    last = clock.times[-1]
-    if last[0] == warm[0]:  # one call did all of them
-        return last[1] / last[0]
-    return (last[1] - warm[1]) / (last[0] - warm[0])
+    *before, (end, last) = clock.times
+    start, first = next((noted for noted in before if noted[0] >= _WARM), before[0])
+    return (last - first) / (end - start)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.cache import write_atomically
+from pipelines.cache import write_text_atomically
 from pipelines.console import format_size
 from pipelines.sampling import spread
 from tfpix2pix.ablation.tables import TABLES, Variant, folder_name
@@ -91,10 +91,10 @@ def ablate(ablation: Ablation, command: str = "") -> list[Row]:
     Raises:
         As `fit` and `evaluation.evaluate` do.
     """
-    from tfpix2pix.ablation import summary
+    from tfpix2pix.ablation import pace, summary
 
     table = TABLES[ablation.table]
-    lengths = _lengths(ablation) if ablation.minutes else {}
+    lengths = pace.lengths(ablation) if ablation.minutes else {}
     jobs = [(variant, seed) for seed in range(ablation.seeds) for variant in table.variants]
     results: dict[str, list[Evaluation]] = {}
     for number, (variant, seed) in enumerate(jobs, start=1):
@@ -110,8 +110,8 @@ def ablate(ablation: Ablation, command: str = "") -> list[Row]:
     about = _about(ablation, first, command)
     page = summary.markdown(table, rows, [*about.values(), "![One input through all rows](sheet.png)"])
     content = json.dumps(summary.to_json(table, rows, about), indent=2) + "\n"
-    write_atomically(folder / "table.md", lambda path: path.write_text(page, encoding="utf-8"))
-    write_atomically(folder / "table.json", lambda path: path.write_text(content, encoding="utf-8"))
+    write_text_atomically(folder / "table.md", page)
+    write_text_atomically(folder / "table.json", content)
     evaluations = [_folder(ablation.run(variant, 0)) for variant in table.variants]
     columns = [
         ("input", evaluations[0] / "input"),
@@ -121,12 +121,6 @@ def ablate(ablation: Ablation, command: str = "") -> list[Row]:
     shown = spread(first.names, ablation.sheet_rows)
     summary.sheet(columns, shown, folder / "sheet.png")
     return rows
-
-
-def _lengths(ablation: Ablation) -> dict[str, int]:
-    from tfpix2pix.ablation import pace
-
-    return pace.lengths(ablation)
 
 
 def _evaluation(ablation: Ablation, choices: TrainConfig) -> Evaluation:
@@ -151,7 +145,7 @@ def _evaluation(ablation: Ablation, choices: TrainConfig) -> Evaluation:
     gc.collect()  # the networks of the run, which refer to each other
     found = evaluation.evaluate(run.folder, **wanted)
     evaluation.write(found, folder, overwrite=True)
-    write_atomically(note, lambda path: path.write_text(settings, encoding="utf-8"))
+    write_text_atomically(note, settings)
     return dataclasses.replace(found, samples=None)  # images of all runs would fill the memory
 
 

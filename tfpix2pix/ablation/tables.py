@@ -93,7 +93,13 @@ def _pieces() -> tuple[Variant, ...]:
         if name == "perceptual":  # feature matching needs the discriminator of the next row
             objective["losses"] = tuple(loss for loss in objective["losses"] if loss.startswith("perceptual"))
         rows.append(
-            Variant(label, UNPUBLISHED, model=(*model.items(),), objective=(*objective.items(),), folder=f"plus_{name}")
+            Variant(
+                label,
+                UNPUBLISHED,
+                model=tuple(model.items()),
+                objective=tuple(objective.items()),
+                folder=f"plus_{name}",
+            )
         )
     return tuple(rows)
 
@@ -141,12 +147,8 @@ TABLES: dict[str, Table] = {
             )
         ),
     ),
+    "modern": Table("From the paper's recipe to the modern one", "Each row adds a piece to the row above.", _pieces()),
 }
-
-
-TABLES["modern"] = Table(
-    "From the paper's recipe to the modern one", "Each row adds a piece to the row above.", _pieces()
-)
 
 
 def folder_name(config: TrainConfig) -> str:
