@@ -24,6 +24,7 @@ SPLITS = ("train", "val", "test")
 Direction = Literal["AtoB", "BtoA"]
 Resize = Literal["stretch", "crop", "pad"]
 Mask = Literal["none", "centre", "random"]
+Task = Literal["pairs", "colorization", "edges", "inpainting"]
 Kind = Literal["image", "labels", "lightness", "chroma"]
 Dtype = Literal["uint8", "uint16", "int16", "uint32", "int32", "float32"]
 Colour = tuple[int, ...]
@@ -135,6 +136,11 @@ class Encoding:
     def fits_png(self) -> bool:
         """Whether PNG files hold such images: grey or RGB, of 8 or 16 bits."""
         return self.channels in (1, 3) and self.dtype in ("uint8", "uint16")
+
+    @property
+    def fits_screen(self) -> bool:
+        """Whether a screen shows such images as they are: grey or RGB, of 8 bits from black to white."""
+        return self.fits_png and self.dtype == "uint8" and self.value_range is None
 
     @property
     def display_palette(self) -> tuple[tuple[int, int, int], ...]:

@@ -16,6 +16,7 @@ from pipelines import encode
 from pipelines.sampling import spread
 from pipelines.spec import Encoding
 from tfpix2pix.exporting.job import Floats
+from tfpix2pix.web.build import replace
 
 FOLDER = "examples"
 _MOST_COLOURS = 24
@@ -38,7 +39,7 @@ def write(inputs: Floats, encoding: Encoding, count: int, folder: Path) -> dict[
     Returns:
         What the export's settings say of it: `examples`, the files' paths, and `colours`, RGB.
     """
-    if not count or not encoding.fits_png or encoding.dtype != "uint8" or encoding.value_range is not None:
+    if not count or not encoding.fits_screen:
         return {"examples": [], "colours": []}
     images = encode.to_image(inputs, encoding).numpy()
     (folder / FOLDER).mkdir()
@@ -50,9 +51,10 @@ def write(inputs: Floats, encoding: Encoding, count: int, folder: Path) -> dict[
 
 def publish(folder: Path, output: Path) -> None:
     """Puts the examples of an export in the place of those of the one before."""
-    shutil.rmtree(output / FOLDER, ignore_errors=True)
     if (folder / FOLDER).is_dir():
-        shutil.move(folder / FOLDER, output / FOLDER)
+        replace(folder / FOLDER, output / FOLDER)
+    else:
+        shutil.rmtree(output / FOLDER, ignore_errors=True)
 
 
 def flat_colours(images: npt.NDArray[np.uint8]) -> Colours:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import keras
 
-from pipelines.cache import write_atomically
+from pipelines.cache import write_text_atomically
 from pipelines.console import format_size, progress
 from pipelines.spec import Encoding
 from tfpix2pix import __version__
@@ -22,7 +22,7 @@ from tfpix2pix.exporting import examples as drawings
 from tfpix2pix.exporting import model_card, serving_files
 from tfpix2pix.exporting.comparison import ExportError, Measured, compare, table
 from tfpix2pix.exporting.formats import Format, resolve
-from tfpix2pix.exporting.job import Floats, Job, Subject, subject_of
+from tfpix2pix.exporting.job import Job, Subject, subject_of
 from tfpix2pix.exporting.samples import Samples
 from tfpix2pix.inference.backends.settings import FILE, read_settings
 from tfpix2pix.inference.translator import Translator
@@ -122,15 +122,27 @@ def export(
     fitted = given.of("train", representative, size) if any(form.calibrated for form in forms.values()) else None
     with tempfile.TemporaryDirectory(prefix="tfpix2pix-export-") as scratch:
         version = next_version(output)
-        job = Job(subject, translator, output, version, size, dynamic, images, fitted, Path(scratch))
+        job = Job(
+            subject=subject,
+            translator=translator,
+            output=output,
+            version=version,
+            size=size,
+            dynamic=dynamic,
+            samples=images,
+            calibration=fitted,
+            drawings=shown,
+            examples=min(examples, len(shown)),
+            scratch=Path(scratch),
+        )
         job.settings.update(_settings(job, versioned=_SAVED_MODEL in forms))
         for form in forms.values():
             form.check(job)
-        result = _stage_and_publish(job, forms, shown, examples)
+        result = _stage_and_publish(job, forms)
     return dataclasses.replace(result, notes=[*([given.note] if given.note else []), *result.notes])
 
 
-def _stage_and_publish(job: Job, forms: dict[str, Format], shown: Floats, examples: int) -> ExportResult:
+def _stage_and_publish(job: Job, forms: dict[str, Format]) -> ExportResult:
     # Renaming works within one disk only.
     beside = job.output if job.output.is_mount() else job.output.resolve().parent
     beside.mkdir(parents=True, exist_ok=True)
@@ -138,8 +150,8 @@ def _stage_and_publish(job: Job, forms: dict[str, Format], shown: Floats, exampl
     shutil.rmtree(staging, ignore_errors=True)  # what a killed export left
     staging.mkdir()
     try:
-        job.settings.update(drawings.write(shown, job.subject.encodings[0], min(examples, len(shown)), staging))
-        _write_text(staging / FILE, json.dumps(job.settings, indent=2, default=str) + "\n")
+        job.settings.update(drawings.write(job.drawings, job.subject.encodings[0], job.examples, staging))
+        write_text_atomically(staging / FILE, json.dumps(job.settings, indent=2, default=str) + "\n")
         paths: dict[str, Path] = {}
         measured: list[Measured] = []
         faults: list[str] = []
@@ -189,7 +201,7 @@ def _publish(
     version = paths.get(_SAVED_MODEL)
     if version is not None:
         for name, text in texts.items():
-            _write_text(version / name, text)
+            write_text_atomically(version / name, text)
     output.mkdir(parents=True, exist_ok=True)
     drawings.publish(staging, output)
     for name, form in forms.items():
@@ -200,7 +212,7 @@ def _publish(
         names = ", ".join(file.name for file in removed)
         notes.append(f"Removed, since they were of another generator or another size: {names}.")
     for name, text in texts.items():
-        _write_text(output / name, text)
+        write_text_atomically(output / name, text)
     if "web" not in forms and (output / "web").exists():
         notes.append(f"{output / 'web'} is that of an export before; add web to `formats` to write it again.")
     if version is not None:
@@ -298,7 +310,3 @@ def next_version(folder: Path) -> int:
     """Returns the version number after the largest that lies in `folder`, the model's own folder; at least 1."""
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     return max((int(name) for name in names if name.isascii() and name.isdecimal()), default=0) + 1
-
-
-def _write_text(file: Path, text: str) -> None:
-    write_atomically(file, lambda path: path.write_text(text, encoding="utf-8"))

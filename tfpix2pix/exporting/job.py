@@ -108,6 +108,8 @@ class Job:
         dynamic: whether TFLite files can be resized.
         samples: inputs that every form is compared with Keras on, `(N, H, W, Cin)` for each size.
         calibration: inputs that integer forms are fitted to; `None`: there are none.
+        drawings: inputs whose colours the page has, and which it starts from; none where the run's own can't be had.
+        examples: how many of these are kept.
         scratch: a folder for what forms share on their way.
         settings: what `config.json` will hold.
     """
@@ -120,6 +122,8 @@ class Job:
     dynamic: bool
     samples: list[Floats]
     calibration: Floats | None
+    drawings: Floats
+    examples: int
     scratch: Path
     settings: dict[str, Any] = field(default_factory=dict)
 

@@ -16,7 +16,7 @@ from tfpix2pix.config import DataConfig
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.exporting.job import Floats, Subject
 from tfpix2pix.files import list_images
-from tfpix2pix.training.data import moved, open_data, preprocessing
+from tfpix2pix.training.data import Data, moved, open_data, preprocessing
 
 
 class Samples:
@@ -50,6 +50,7 @@ class Samples:
         self._encoding = subject.encodings[0]
         self._files: list[Path] = []
         self._data: DataConfig | None = None
+        self._opened: dict[tuple[int, int], Data] = {}  # by the size that it was opened for
         self.note = ""
         if calibration is not None:
             self._files = list_images(Path(calibration))
@@ -61,7 +62,7 @@ class Samples:
             if data.exclude is not None and not data.exclude.exists():
                 data = dataclasses.replace(data, exclude=None)  # some images more do no harm here
             try:
-                open_data(data)
+                self._opened[data.image_size] = open_data(data)
                 self._data = data
                 return
             except DatasetError as error:
@@ -91,7 +92,9 @@ class Samples:
         if self._data is None:
             return _noise(self._encoding, min(count, 4), size)
         data = dataclasses.replace(self._data, image_size=size)
-        source: Source = open_data(data)[split]
+        if size not in self._opened:
+            self._opened[size] = open_data(data)
+        source: Source = self._opened[size][split]
         indices = spread(range(len(source.names)), count)
         batches = evaluation_batches(source, preprocessing(data), indices=indices)
         return np.concatenate([batch["input"] for batch in batches.as_numpy_iterator()])

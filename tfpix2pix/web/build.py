@@ -121,7 +121,7 @@ def check(given: Encoding, target: Encoding) -> None:
         ConfigError: if it doesn't.
     """
     for side, encoding in (("input", given), ("target", target)):
-        if encoding.channels not in (1, 3) or encoding.dtype != "uint8" or encoding.value_range is not None:
+        if not encoding.fits_screen:
             values = f"{encoding.dtype} values from {encoding.low:g} to {encoding.high:g}"
             raise ConfigError(
                 f"The {side} has {encoding.channels} channels of {values}; the page knows images of 1 or 3 channels of "
