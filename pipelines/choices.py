@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from pipelines.console import format_size, parse_size
 
+File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 Size = Annotated[
     tuple[int, int],
     tyro.constructors.PrimitiveConstructorSpec(

@@ -22,8 +22,8 @@ import tyro
 
 from pipelines import cache, console
 from pipelines.catalog import DATASETS, check_name
-from pipelines.choices import Size
-from pipelines.spec import DatasetError, Preprocessing, Range, Resize, Splits
+from pipelines.choices import File, Size
+from pipelines.spec import DatasetError, Preprocessing, Range, Resize, Splits, Task
 
 if TYPE_CHECKING:
     from pipelines.tfds_builder import PairsConfig, Pix2pix
@@ -135,9 +135,6 @@ def _beam_options(options: Sequence[str]) -> Any:
     return PipelineOptions(flags=[f"--{option}" for option in options])
 
 
-_File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
-
-
 @dataclass(frozen=True)
 class PrepareConfig:
     """Which data set, what it is prepared for, and how."""
@@ -150,7 +147,7 @@ class PrepareConfig:
     """Folder to write to."""
     name: str | None = None
     """Name of the result; not given: that of the data set or folder."""
-    task: Literal["pairs", "colorization", "edges", "inpainting"] = "pairs"
+    task: Task = "pairs"
     """What to make of a folder of photos."""
     image_size: Size = (256, 256)
     """Size that photos are shrunk for."""
@@ -162,7 +159,7 @@ class PrepareConfig:
     """Values that become -1 and 1; A=LOW:HIGH for one side."""
     one_hot: tyro.conf.FlagCreatePairsOff[bool] = False
     """Find the values of label maps, so that training can use --one-hot."""
-    exclude: _File = None
+    exclude: File = None
     """Text file with a file to exclude on each line."""
     file_format: Literal["array_record", "tfrecord"] = "array_record"
     """Of the result."""

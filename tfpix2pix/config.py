@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from pipelines.console import format_size, parse_value_range
+from pipelines.spec import Task
 from tfpix2pix.choices import Checked, Size, as_declared, is_like, names, read_group
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.registry import DISCRIMINATORS, GENERATORS, LOSSES, VALIDATION_METRICS
@@ -37,7 +38,7 @@ class DataConfig(Checked):
     data_dir: Path | None = None
     """Folder where named data sets lie, or where your own folder lies now, if it moved; not given: they are downloaded
     to the user's cache."""
-    task: Literal["pairs", "colorization", "edges", "inpainting"] = "pairs"
+    task: Task = "pairs"
     """What to make of a folder of single photos: grey -> colour, edges -> photo, or a masked photo -> photo."""
     exclude: Path | None = None
     """Text file with a file to exclude on each line, as pipelines.inspect --fix-list writes it."""

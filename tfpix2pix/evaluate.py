@@ -20,6 +20,7 @@ import tyro
 from pipelines import DatasetError
 from pipelines.catalog import check_name
 from pipelines.console import quieten_tensorflow
+from pipelines.spec import Task
 from tfpix2pix import flags
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.evaluation import Evaluation, evaluate, evaluate_images, files, report, run
@@ -54,7 +55,7 @@ class EvaluateConfig:
     """Which pairs of the data set."""
     direction: Literal["AtoB", "BtoA"] | None = None
     """Which side is the input."""
-    task: Literal["pairs", "colorization", "edges", "inpainting"] | None = None
+    task: Task | None = None
     """What to make of a folder of single photos."""
     image_size: Size | None = None
     """Side of the images in pixels, or height x width."""

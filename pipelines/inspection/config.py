@@ -9,24 +9,22 @@ from typing import Annotated, Literal
 import tyro
 
 from pipelines import console
-from pipelines.choices import Size
+from pipelines.choices import File, Size
 from pipelines.registry import open_dataset
-from pipelines.spec import Direction, Preprocessing, Resize, Splits
-
-_File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+from pipelines.spec import Direction, Preprocessing, Resize, Splits, Task
 
 
 @dataclass(frozen=True)
 class OwnConfig:
     """The flags that training has not, or not in the same sense."""
 
-    exclude: _File = None
+    exclude: File = None
     """Text file with a file to exclude on each line."""
     output: Path = Path("inspected")
     """Folder to write to."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Write there even if it holds something else."""
-    fix_list: _File = None
+    fix_list: File = None
     """Write the bad files to this list, for --exclude."""
     pairs: int = 0
     """Pairs of each split to read and compare; 0: all."""
@@ -42,7 +40,7 @@ class InspectConfig(OwnConfig):
     """Name of a data set, or a folder of your own."""
     data_dir: Path | None = None
     """Where named data sets lie, or your own folder lies now; not given: they are downloaded to the user's cache."""
-    task: Literal["pairs", "colorization", "edges", "inpainting"] = "pairs"
+    task: Task = "pairs"
     """What to make of a folder of photos."""
     image_size: Size = (256, 256)
     """Height and width in pixels."""
