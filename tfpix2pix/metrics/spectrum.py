@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipelines.images import LUMA
 from tfpix2pix.metrics import bootstrap
 from tfpix2pix.metrics.images import Images, Values, check_images
 from tfpix2pix.metrics.metric import Measured, MetricInfo, MetricRow, Samples
 
 PERIODS = (2, 4, 8)  # pixels
 SMALLEST = 64  # pixels, a side; the surroundings of neighbouring points would overlap
-_LUMA = np.array([0.299, 0.587, 0.114])
 _RESAMPLES = 200
 
 
@@ -46,7 +46,7 @@ def spectral_peaks(images: Images) -> dict[int, float]:
         ValueError: if they aren't such images.
     """
     places, spectra = _around_points(images)
-    return {period: float(_peaks(spectra.mean(axis=0)[None], at)[0]) for period, at in places.items()}
+    return {period: float(_peaks(spectra[:, at].mean(axis=0))) for period, at in places.items()}
 
 
 def _around_points(images: Images) -> tuple[dict[int, slice], Values]:
@@ -65,16 +65,16 @@ def _around_points(images: Images) -> tuple[dict[int, slice], Values]:
     rows, columns = np.array(points).T[:, :, np.newaxis] + np.concatenate([_PEAK, _SURROUNDINGS]).T[:, np.newaxis]
     found = []
     for image in images[:, :height, :width]:
-        grey = image @ _LUMA if image.shape[-1] == 3 else image[..., 0].astype(np.float64)
+        grey = image @ LUMA.astype(np.float64) if image.shape[-1] == 3 else image[..., 0].astype(np.float64)
         power = np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2
         found.append(power[rows % height, columns % width])
     return places, np.stack(found)
 
 
-def _peaks(spectra: Values, at: slice) -> Values:
-    """Returns the highest peak of a period for each of some mean spectra, `(R, points, bins)` -> `(R,)`."""
-    near = spectra[:, at, : len(_PEAK)].max(axis=-1)
-    around = np.median(spectra[:, at, len(_PEAK) :], axis=-1)
+def _peaks(spectra: Values) -> Values:
+    """Returns the highest peak of mean spectra near a period's points, `(..., points, bins)` -> `(...)`."""
+    near = spectra[..., : len(_PEAK)].max(axis=-1)
+    around = np.median(spectra[..., len(_PEAK) :], axis=-1)
     # Where there is nothing at all, as in images of one colour, nothing stands out.
     return np.asarray(np.where(near > 0, near / np.maximum(around, np.finfo(np.float64).tiny), 0.0).max(axis=-1))
 
@@ -89,11 +89,11 @@ class _SpectralPeaks:
         weights = bootstrap.draw_weights(count, min(resamples, _RESAMPLES))
         rows = []
         for period, at in places.items():
-            value = float(_peaks(spectra[:, at].mean(axis=0)[None], slice(None))[0])
+            value = float(_peaks(spectra[:, at].mean(axis=0)))
             low, high = None, None
             if count > 1:
                 drawn = np.tensordot(weights, spectra[:, at], axes=1)
-                low, high = bootstrap.recentred_interval(value, _peaks(drawn, slice(None)))
+                low, high = bootstrap.recentred_interval(value, _peaks(drawn))
             info = MetricInfo(
                 f"peak_{period}",
                 f"Spectral peak, {period} px",
