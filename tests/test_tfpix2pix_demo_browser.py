@@ -310,31 +310,29 @@ def test_examples(browser, lines):
         assert np.array_equal(canvas(browser, "drawing"), drawing)
 
 
-def test_save_gives_a_png_of_the_picture(browser, lines, tmp_path):
-    begin(browser, lines)
-    browser.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
-    picture = canvas(browser, "result")
-    press(browser, "s")
+def saved(browser, key, folder, pattern):
+    """Presses a key that saves an image, and returns the one that then lies in a folder."""
+    browser.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    press(browser, key)
     browser.wait_event("Page.downloadProgress")
     browser.wait("note.textContent === 'Saved as PNG'")
     browser.run("new Promise((resolve) => setTimeout(resolve, 500))")
-    (file,) = tmp_path.glob("little-*.png")
-    with Image.open(file) as saved:
-        assert saved.format == "PNG"
-        assert np.array_equal(np.asarray(saved.convert("RGB")), picture)
+    (file,) = folder.glob(pattern)
+    with Image.open(file) as image:
+        assert image.format == "PNG"
+        return np.asarray(image.convert("RGB"))
+
+
+def test_save_gives_a_png_of_the_picture(browser, lines, tmp_path):
+    begin(browser, lines)
+    picture = canvas(browser, "result")
+    assert np.array_equal(saved(browser, "s", tmp_path, "little-*.png"), picture)
 
 
 def test_both_are_saved_side_by_side(browser, lines, tmp_path):
     begin(browser, lines)
-    browser.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     drawing, answer = canvas(browser, "drawing"), canvas(browser, "result")
-    press(browser, "b")
-    browser.wait_event("Page.downloadProgress")
-    browser.wait("note.textContent === 'Saved as PNG'")
-    browser.run("new Promise((resolve) => setTimeout(resolve, 500))")
-    (file,) = tmp_path.glob("little-both-*.png")
-    with Image.open(file) as saved:
-        both = np.asarray(saved.convert("RGB"))
+    both = saved(browser, "b", tmp_path, "little-both-*.png")
     side, gap = len(drawing), len(drawing) // 32
     assert both.shape == (side + 2 * gap, 2 * side + 3 * gap, 3)
     assert np.array_equal(both[gap:-gap, gap : gap + side], drawing)
