@@ -47,6 +47,7 @@ class Browser:
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.send(f"{domain}.enable")
+        self.send("Page.setLifecycleEventsEnabled", enabled=True)
 
     def __enter__(self) -> "Browser":
         return self
@@ -112,8 +113,12 @@ class Browser:
     def open(self, url: str) -> None:
         """Opens a page and waits until it has loaded."""
         self.events.clear()
-        self.send("Page.navigate", url=url)
-        self.wait_event("Page.loadEventFired")
+        loading = self.send("Page.navigate", url=url).get("loaderId")  # none where only the fragment differs
+        # The event of a page before may come late, so the one of this very load is waited for.
+        while loading:
+            event = self.wait_event("Page.lifecycleEvent")
+            if event["name"] == "load" and event["loaderId"] == loading:
+                break
 
     def run(self, script: str) -> Any:
         """Returns the value of an expression in the page; a promise is waited for."""

@@ -86,6 +86,7 @@ function enlarge(card) {
   byId("large").replaceChildren(...Array.from(parts, (part) => part.cloneNode(true)));
   if (!dialog.open) {
     dialog.showModal();
+    byId("next").focus();
   }
   sharpen();
 }
