@@ -69,7 +69,18 @@ def test_drawn_data_sets_have_the_modern_recipe_and_the_papers_is_to_be_had(data
         ObjectiveConfig(),
     )
     assert modern.data == paper.data
-    assert recipe("photos", task="edges").run.recipe == recipe("pairs").run.recipe == "paper"
+
+
+@pytest.mark.parametrize("task", ["pairs", "colorization", "edges", "inpainting"])
+def test_folders_have_the_modern_recipe_and_the_papers_is_to_be_had(task):
+    modern, paper = recipe("photos", task=task), recipe("photos", "paper", task=task)
+    assert (modern.run.recipe, modern.model.generator, modern.model.base_filters) == ("modern", "residual_unet", 32)
+    assert (paper.run.recipe, paper.model, paper.objective) == ("paper", ModelConfig(), ObjectiveConfig())
+    assert modern.data == paper.data
+
+
+def test_tasks_on_the_papers_data_sets_have_its_recipe():
+    assert recipe("facades", task="edges").run.recipe == recipe("facades").run.recipe == "paper"
 
 
 def test_a_recipe_comes_first():

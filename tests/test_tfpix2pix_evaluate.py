@@ -35,8 +35,15 @@ def pairs(tmp_path_factory):
 def run(pairs, tmp_path_factory):
     """Labels -> photo, trained for a few steps."""
     workdir = tmp_path_factory.mktemp("runs") / "run"
-    small = ["--image-size=32", "--base-filters=4", "--patch-size=16", "--steps=4", "--sample-every=4"]
-    assert train([f"--dataset={pairs}", f"--workdir={workdir}", *small]) == 0
+    small = [
+        "--image-size=32",
+        "--base-filters=4",
+        "--recipe=paper",
+        "--patch-size=16",
+        "--steps=4",
+        "--sample-every=4",
+    ]
+    assert train([f"--dataset={pairs}", f"--workdir={workdir}", *small, "--steps=4", "--sample-every=4"]) == 0
     return workdir
 
 

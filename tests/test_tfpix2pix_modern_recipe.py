@@ -7,7 +7,9 @@ import tensorflow as tf
 
 import tfpix2pix as tp
 from tests import small
+from tests.folders import draw_photo, labels_of, save
 from tests.runs import assert_same_run, weights
+from tfpix2pix.errors import ConfigError
 from tfpix2pix.recipes import MODERN, recipe
 from tfpix2pix.training import networks
 from tfpix2pix.training.history import columns_of
@@ -49,6 +51,36 @@ def test_the_recipe_is_built_as_it_says(pairs, tmp_path):
         "l1": 25,
         "feature_matching": 10,
     }
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Photos, and label maps of four grey values."""
+    folder = tmp_path / "labelled"
+    for number in range(8):
+        save(draw_photo(number), folder / "A" / f"{number}.png")
+        save(labels_of((0, 1, 2, 3), number).astype(np.uint8), folder / "B" / f"{number}.png")
+    return folder
+
+
+def test_targets_that_are_no_images_train_without_the_perceptual_loss(labelled, tmp_path):
+    made = config(labelled, tmp_path / "run", one_hot=True, steps=2, sample_every=2)
+    run = tp.fit(made, verbose=False)
+    assert columns_of(run.history) == ["d_loss", "g_gan", "g_l1", "g_feature_matching"]
+    assert run.read_config().objective.losses == ("feature_matching=10",)
+    tp.fit(made, verbose=False)  # it resumes by the same choices
+
+
+def test_a_perceptual_loss_that_is_asked_for_says_what_it_needs(labelled, tmp_path):
+    with pytest.raises(ConfigError, match="1 or 3"):
+        tp.fit(config(labelled, tmp_path / "run", one_hot=True, losses=("perceptual=5",)), verbose=False)
+
+
+@pytest.mark.parametrize("choice", [{"norm": "batch"}, {"dropout": 0.3}, {"patch_size": 16}])
+def test_choices_of_other_networks_are_refused(choice, pairs, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        networks.build(config(pairs, tmp_path, **choice), total_steps=1000)
+    assert f"`{next(iter(choice))}`" in str(caught.value)
 
 
 def draw(index, size=64):

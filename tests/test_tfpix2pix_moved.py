@@ -14,7 +14,7 @@ from tfpix2pix.config import DataConfig
 from tfpix2pix.training.data import moved
 from tfpix2pix.training.history import read_history
 
-FLAGS = ["--dataset=pairs", "--workdir=run", "--image-size=32", "--base-filters=2", "--patch-size=16"]
+FLAGS = ["--dataset=pairs", "--workdir=run", "--image-size=32", "--base-filters=2", "--recipe=paper", "--patch-size=16"]
 
 
 @pytest.fixture

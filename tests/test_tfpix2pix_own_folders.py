@@ -15,7 +15,15 @@ from tfpix2pix import train, translate
 from tfpix2pix.training.run_directory import RunDirectory
 
 LOW, HIGH = -1000, 3000
-SMALL = ("--image-size=32", "--base-filters=4", "--patch-size=16", "--steps=2", "--sample-every=2", "--dropout=0")
+SMALL = (
+    "--image-size=32",
+    "--base-filters=4",
+    "--recipe=paper",
+    "--patch-size=16",
+    "--steps=2",
+    "--sample-every=2",
+    "--dropout=0",
+)
 
 
 def verb(module, *flags):

@@ -124,7 +124,7 @@ def test_bad_files_are_named_before_training(pairs_folder, tmp_path, capsys):
 def test_without_the_check_a_bad_file_is_still_named_when_it_stops_training(pairs_folder, tmp_path, capsys):
     (pairs_folder / "03.png").write_bytes(b"no picture")
     flags = [f"--dataset={pairs_folder}", f"--workdir={tmp_path / 'run'}", "--no-check-data"]
-    flags += ["--image-size=32", "--base-filters=2", "--patch-size=16", "--steps=40"]
+    flags += ["--image-size=32", "--base-filters=2", "--recipe=paper", "--patch-size=16", "--steps=40"]
     assert train.main(flags) == 2
     assert "03.png: not an image" in capsys.readouterr().err
 

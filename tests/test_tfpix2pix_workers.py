@@ -19,7 +19,15 @@ from tfpix2pix.training.run_directory import RunDirectory
 from tfpix2pix.training.workers import check_cluster
 
 STEPS = 6
-FLAGS = ["--image-size=32", "--base-filters=4", "--patch-size=16", "--batch-size=2", "--dropout=0", "--ema=0.9"]
+FLAGS = [
+    "--image-size=32",
+    "--base-filters=4",
+    "--recipe=paper",
+    "--patch-size=16",
+    "--batch-size=2",
+    "--dropout=0",
+    "--ema=0.9",
+]
 
 
 def free_ports(count):

@@ -60,6 +60,7 @@ MODERN_BY_DEFAULT: dict[str, _Recipe] = {
     "fluent_lines": _SMALL,
 }
 _OWN_FOLDER: _Recipe = {"data": {"direction": "AtoB"}}
+_OWN_MODERN: _Recipe = {"model": {"base_filters": 32}}
 _OWN_PHOTOS: dict[str, _Recipe] = {
     "colorization": {"data": {"direction": "AtoB", "jitter": 0}},  # the paper only flips here
     "edges": _OWN_FOLDER,
@@ -72,7 +73,8 @@ def recipe(dataset: str, style: str | None = None, *, task: str = "pairs") -> Tr
 
     Args:
         dataset: a name, or the path of a folder of the user's own (A -> B, otherwise the defaults).
-        style: `"paper"` or `"modern"`; by default the drawn data sets have the modern one, all others the paper's.
+        style: `"paper"` or `"modern"`; by default the paper's data sets have the paper's, the drawn ones and folders
+            of the user's own the modern one.
         task: what to make of a folder of photos.
 
     Raises:
@@ -82,11 +84,12 @@ def recipe(dataset: str, style: str | None = None, *, task: str = "pairs") -> Tr
         >>> tfpix2pix.recipe("facades", "modern").model.generator
         'residual_unet'
     """
-    style = style or ("modern" if task == "pairs" and dataset in MODERN_BY_DEFAULT else "paper")
+    own = dataset not in DATASETS
+    style = style or ("modern" if own or (task == "pairs" and dataset in MODERN_BY_DEFAULT) else "paper")
     if style not in _STYLES:
         raise ConfigError(f"`recipe` must be one of {', '.join(_STYLES)}, not {style!r}.")
     of_data = _OWN_PHOTOS.get(task) or RECIPES.get(dataset, _OWN_FOLDER)
-    of_both = MODERN_BY_DEFAULT.get(dataset, {}) if style == "modern" else {}
+    of_both = MODERN_BY_DEFAULT.get(dataset, _OWN_MODERN if own else {}) if style == "modern" else {}
     layers = _STYLES[style], of_data, of_both  # the later ones go first
     groups = {
         name: group(**{choice: value for layer in layers for choice, value in layer.get(name, {}).items()})

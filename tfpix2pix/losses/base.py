@@ -70,6 +70,7 @@ class Loss:
 
     needs_discriminator = False
     needs_features = False  # of the discriminator
+    channels: tuple[int, ...] | None = None  # that an output may have; None: any number
 
     def __init__(self, weight: float = 1.0, name: str | None = None) -> None:
         self.weight = float(weight)

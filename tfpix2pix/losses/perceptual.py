@@ -34,6 +34,8 @@ class Perceptual(Loss):
             1 or 3.
     """
 
+    channels = (1, 3)
+
     def __init__(self, weight: float = 10.0, crops: int = 2, crop_size: int = 96, name: str = "perceptual") -> None:
         super().__init__(weight, name)
         if min(crops, crop_size) < 1:
@@ -53,12 +55,12 @@ class Perceptual(Loss):
 
     def _features(self, image: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
         crops = tf.concat(random_crops(image, self.crops, self.crop_size, seed), axis=0)
-        if crops.shape[-1] == 1:
-            crops = tf.repeat(crops, 3, axis=-1)
-        if crops.shape[-1] != 3:
+        if crops.shape[-1] not in self.channels:
             raise ValueError(
                 f"The perceptual loss looks at images of 1 or 3 channels. Received: {crops.shape[-1]} channels"
             )
+        if crops.shape[-1] == 1:
+            crops = tf.repeat(crops, 3, axis=-1)
         return [unit_length(features) for features in self._network.features(crops, _BLOCKS)]
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import keras
 
+from pipelines.spec import Encoding
 from tfpix2pix.config import CUSTOM, DEFAULT_DATASET, TrainConfig
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.recipes import recipe
+from tfpix2pix.losses import Perceptual
+from tfpix2pix.recipes import MODERN, recipe
 from tfpix2pix.training import devices, networks
 from tfpix2pix.training.data import check_data, open_data
 from tfpix2pix.training.fingerprint import DataDescription
@@ -60,8 +62,6 @@ def fit(
     config = config.replace(**choices)
     if CUSTOM in (config.model.generator, config.model.discriminator):
         raise ConfigError("This run's networks were brought along by a program: train it with the same `Trainer`.")
-    run = RunDirectory(config.run.workdir)
-    run.check(config)
     if config.run.strategy == "multiworker":
         number, count = check_cluster()
         _logger.info("Worker %s of %s waits for the others.", number + 1, count)
@@ -72,13 +72,27 @@ def fit(
             "Drop one of these, or train on one device."
         )
     splits = open_data(config.data)
+    encodings = splits.preprocessing.encodings(splits["train"])
+    config = _without_perceptual(config, encodings[1])
+    run = RunDirectory(config.run.workdir)
+    run.check(config)
     for note in splits.notes:
         _logger.warning("%s", note)
     run.check_data(DataDescription.of(splits.preprocessing, splits["train"], splits["val"]))
     if config.data.check_data:
         check_data(splits["train"], splits["val"])
     total = config.run.total_steps(len(splits["train"].names), config.data.batch_size)
-    channels = (encoding.depth for encoding in splits.preprocessing.encodings(splits["train"]))
     with strategy.scope():
-        model = networks.build(config, *channels, total_steps=total)
+        model = networks.build(config, *(encoding.depth for encoding in encodings), total_steps=total)
     return Trainer(model, splits, config=config, callbacks=callbacks, verbose=verbose).train()
+
+
+def _without_perceptual(config: TrainConfig, target: Encoding) -> TrainConfig:
+    """Drops the perceptual loss of the modern recipe where targets aren't what it looks at: labels, chroma, spectra."""
+    recipes_own = tuple(MODERN["objective"]["losses"])
+    images = target.kind == "image" and target.channels in Perceptual.channels
+    if images or config.run.recipe != "modern" or config.objective.losses != recipes_own:
+        return config
+    what = f"{target.depth} channels of {'values' if target.kind == 'image' else target.kind}"
+    _logger.warning("The targets are %s, which the perceptual loss can't look at: training without it.", what)
+    return config.replace(losses=tuple(loss for loss in recipes_own if not loss.startswith("perceptual")))

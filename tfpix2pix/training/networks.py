@@ -18,6 +18,7 @@ from tfpix2pix.config import CUSTOM, DataConfig, ModelConfig, ObjectiveConfig, T
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.losses import L1, Adversarial, Loss
 from tfpix2pix.models.nested import leaves
+from tfpix2pix.recipes import recipe
 from tfpix2pix.registry import DISCRIMINATORS, GENERATORS, LOSSES
 from tfpix2pix.training import checkpoint
 from tfpix2pix.training.optimizers import FusedAdam, LinearDecay
@@ -39,6 +40,7 @@ def build(config: TrainConfig, input_channels: int = 3, target_channels: int = 3
         ConfigError: if the networks can't be built for these choices.
     """
     data, model, goal, run = config.data, config.model, config.objective, config.run
+    _check_used(config)
     dtype = "float32" if run.mixed_precision == "none" else f"mixed_{run.mixed_precision}"
     input_shape, target_shape = (*data.image_size, input_channels), (*data.image_size, target_channels)
     try:
@@ -48,14 +50,8 @@ def build(config: TrainConfig, input_channels: int = 3, target_channels: int = 3
         )
         discriminator = None
         if goal.adversarial != "none":
-            builder = DISCRIMINATORS[model.discriminator]
-            if model.patch_size != ModelConfig.patch_size and "patch_size" not in inspect.signature(builder).parameters:
-                raise ConfigError(
-                    f"`patch_size` isn't of the discriminator {model.discriminator}, which has one form. Use "
-                    "`discriminator` patchgan, or don't give it."
-                )
             discriminator = _made_by(
-                builder,
+                DISCRIMINATORS[model.discriminator],
                 input_shape,
                 target_shape,
                 **choices,
@@ -95,6 +91,25 @@ def build(config: TrainConfig, input_channels: int = 3, target_channels: int = 3
         )
     except ValueError as error:
         raise ConfigError(f"The networks and the losses don't fit each other: {error}") from error
+
+
+def _check_used(config: TrainConfig) -> None:
+    """Checks that every choice of networks that was made is one that either of them has.
+
+    Raises:
+        ConfigError: if there is one that would change nothing.
+    """
+    model = config.model
+    usual = recipe(config.data.dataset, config.run.recipe, task=config.data.task).model
+    builders = GENERATORS[model.generator], DISCRIMINATORS[model.discriminator]
+    known = {name for builder in builders for name in inspect.signature(builder).parameters}
+    for name, without in {"norm": "none", "dropout": 0.0, "patch_size": ModelConfig.patch_size, "scales": 1}.items():
+        value = getattr(model, name)
+        if name not in known and value not in (without, getattr(usual, name)):
+            raise ConfigError(
+                f"`{name}` {value} would change nothing: the generator {model.generator} and the discriminator "
+                f"{model.discriminator} don't have it. Drop it, or choose others."
+            )
 
 
 def describe(model: Pix2Pix, data: Mapping[str, Source], preprocessing: Preprocessing) -> TrainConfig:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfpix2pix.kernels import accelerate
 from tfpix2pix.losses import L1, Adversarial, Judgement, Loss
 from tfpix2pix.training import step as one_step
+from tfpix2pix.training.checks import checked
 from tfpix2pix.training.optimizers import FusedAdam, LossScale, assign_on_replica
 from tfpix2pix.training.step import MONITORS, Batch, Networks
 from tfpix2pix.training.variables import named_variables
@@ -84,7 +85,7 @@ class Pix2Pix(keras.Model):
         super().__init__(name=name)
         if losses is None:
             losses = [L1()] if discriminator is None else [Adversarial(), L1()]
-        self.terms, self.adversarial = _checked(tuple(losses), generator, discriminator)
+        self.terms, self.adversarial = checked(tuple(losses), generator, discriminator)
         self.generator, self.discriminator = generator, discriminator
         self.discriminator_shift, self.adversarial_from = discriminator_shift, adversarial_from
         self.ema_ramp = ema_ramp
@@ -237,61 +238,6 @@ class Pix2Pix(keras.Model):
                 )
             if self.loss_scale is not None and not isinstance(optimizer, FusedAdam):
                 raise ValueError(f"float16 needs FusedAdam. Received: {type(optimizer).__name__}")
-
-
-def _checked(
-    losses: tuple[Loss, ...], generator: keras.Model, discriminator: keras.Model | None
-) -> tuple[tuple[Loss, ...], Adversarial | None]:
-    """Returns the terms and the adversarial one among them, once it is known that they fit the networks."""
-    for role, network in (("generator", generator), ("discriminator", discriminator)):
-        if network is not None:
-            _check_network(role, network)
-    for term in losses:
-        if not isinstance(term, Loss):
-            raise ValueError(f"`losses` are instances of tfpix2pix.losses.Loss. Received: {term!r}")
-        if term.needs_discriminator and discriminator is None:
-            raise ValueError(f"The loss {term.name!r} needs a discriminator.")
-        if discriminator is not None and term.needs_features and not Judgement.of(discriminator.output).features:
-            raise ValueError(
-                f"The loss {term.name!r} needs a discriminator that gives its features, as `multiscale` does."
-            )
-    names = [term.name for term in losses]
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"`losses` need at least one term, and a name of its own each. Received: {names}")
-    adversarial = [term for term in losses if isinstance(term, Adversarial)]
-    if len(adversarial) != (discriminator is not None):
-        raise ValueError(
-            f"A discriminator is trained by exactly one Adversarial among `losses`. Received: {len(adversarial)}"
-        )
-    if len(generator.inputs) != 1 or len(generator.outputs) != 1:
-        raise ValueError(
-            f"The generator maps one image to one. Received: {len(generator.inputs)} inputs, "
-            f"{len(generator.outputs)} outputs"
-        )
-    if discriminator is not None and len(discriminator.inputs) not in (1, 2):
-        raise ValueError(
-            f"The discriminator takes [input, target], or target. Received: {len(discriminator.inputs)} inputs"
-        )
-    return losses, adversarial[0] if adversarial else None
-
-
-def _check_network(role: str, network: keras.Model) -> None:
-    """Checks what holds for either network."""
-    if not getattr(network, "inputs", None):
-        raise ValueError(
-            f"The {role} must be a model that is made of layers: keras.Model(inputs, outputs), or a keras.Sequential "
-            f"that begins with keras.Input. Received: {network!r}"
-        )
-    outputs = Judgement.of(network.output).logits if role == "discriminator" else network.outputs
-    for output in keras.tree.flatten(outputs):
-        if output.dtype != "float32":
-            raise ValueError(
-                f"The {role} must give float32, under mixed precision too: make its last layer with dtype='float32'. "
-                f"Received: {output.dtype}"
-            )
-    own = tf.distribute.get_strategy().extended
-    if not all(own.variable_created_in_scope(weight.value) for weight in network.weights):
-        raise ValueError(f"Make the {role} inside the same strategy's `scope()` as Pix2Pix.")
 
 
 def _built(optimizer: keras.optimizers.Optimizer | None, model: keras.Model) -> keras.optimizers.Optimizer:
