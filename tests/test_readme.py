@@ -1,7 +1,8 @@
-"""Every command and every Python block of the README runs, in its order and in one folder, on pictures made up here.
+"""Every command and every Python block of the README and of the pages in docs/ runs, on images made up here.
 
-Flags that make it small are added to each verb, and of the paper's tables the one row is trained that they share. What
-can't run here is in `NOT_RUN`, each with where it is tried.
+Each document has a folder of its own, in which they run in their order; what stands in several documents runs in the
+first of them, and the others borrow what it made. Flags that make it small are added to each verb, and of the paper's
+tables the one row is trained that they share. What can't run here is in `NOT_RUN`, each with where it is tried.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 import webbrowser
 from pathlib import Path
 
@@ -24,13 +26,14 @@ from tests import demo, study
 from tests.serving_pictures import WITHOUT
 from tests.serving_stand_in import StandIn
 from tfpix2pix.ablation.tables import TABLES
+from tfpix2pix.recipes import recipe, recipe_of
 from tfpix2pix.study.plan import Study
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_RUN = {
-    "python -m pip install -e .": "installs",
-    'python -m pip install -e ".[test]"': "installs; .ci/run does it",
+    "python -m pip install": "installs; .ci/run does it",
     "python -m pytest": "these are the tests",
+    "tensorboard": "another program's, which runs until it is stopped",
     "(cd saved_models": "needs Docker",
     "docker compose up -d)": "needs Docker; the tests of the bundle read its file",
     "python -m tfpix2pix.train --strategy=multiworker": "needs another machine; test_tfpix2pix_workers has two",
@@ -38,7 +41,7 @@ NOT_RUN = {
 }
 NETWORK = ("--image-size=32", "--base-filters=4")
 TRAINING = (*NETWORK, "--steps=2", "--sample-every=2")
-PAPER = "--patch-size=16"  # of the paper's discriminator
+PAPER = "--patch-size=16"  # of the paper's discriminator; the modern one has none
 IN_ALL_TABLES = ("L1+cGAN", "U-Net (L1+cGAN)", "70x70")  # one run, by three names
 SMALLER = {
     "tfpix2pix.train": TRAINING,
@@ -51,14 +54,21 @@ SMALLER = {
 }
 
 
-def blocks(kind):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def documents():
+    """Returns the pages in the order of the site, then the README; figures are measured by hand and run nowhere."""
+    names = re.findall(r": (\w+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    pages = [ROOT / "docs" / name for name in names if name != "performance.md"]
+    return [*(page for page in pages if page.exists()), ROOT / "README.md"]
+
+
+def blocks(document, kind):
+    text = document.read_text(encoding="utf-8")
     return re.findall(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def commands():
-    """Returns the shell commands in their order, one a line, without comments."""
-    lines = "".join(blocks("sh")).replace("\\\n", " ").splitlines()
+def commands(document):
+    """Returns a document's shell commands in their order, one a line, without comments."""
+    lines = "".join(blocks(document, "sh")).replace("\\\n", " ").splitlines()
     parts = [part for line in lines for part in line.split("  #")[0].split("&&")]
     return [" ".join(part.split()) for part in parts]
 
@@ -67,10 +77,19 @@ def wanted(command):
     return not any(command.startswith(start) for start in NOT_RUN)
 
 
+def once(texts_of):
+    """Returns each text with the first document that has it."""
+    first = {}
+    for document in documents():
+        for text in texts_of(document):
+            first.setdefault(text, document)
+    return [pytest.param(document, text, id=f"{document.stem}: {text[:120]}") for text, document in first.items()]
+
+
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with what the README's reader has, and a cache with the data sets that would be downloaded."""
-    folder, cache = tmp_path_factory.mktemp("readme"), tmp_path_factory.mktemp("cache")
+def places(tmp_path_factory):
+    """Folders with what a reader has, one for each document, and a cache with what would be downloaded."""
+    folder, cache = tmp_path_factory.mktemp("reader"), tmp_path_factory.mktemp("cache")
     rng = np.random.default_rng(0)
     palette = np.array(list(CLASSES.values()), np.uint8)
 
@@ -84,11 +103,16 @@ def place(tmp_path_factory):
     for number in range(6):
         write(folder / f"path/to/my/pairs/{number}.png", 64, 32)
         write(folder / f"path/to/photos/{number}.png", 40, 32)
+        write(folder / f"path/to/labelled/A/{number}.png", 32, 32, labels=True)
+        write(folder / f"path/to/labelled/B/{number}.png", 32, 32)
         for name in ("images", "drawings", "labels"):
             write(folder / f"path/to/{name}/{number}.png", 32, 32)
         for name in ("facades", "edges2handbags"):
             for split in ("train", "val"):
                 write(cache / f"pix2pix/{name}/{split}/{number}.png", 64, 32, labels=True)
+        for side in ("A", "B"):
+            (folder / "path/to/scans" / side).mkdir(parents=True, exist_ok=True)
+            np.save(folder / f"path/to/scans/{side}/{number}.npy", rng.integers(-1000, 3000, (32, 32), np.int16))
     (folder / "saved_models").mkdir()
     for name in ("fluent", "openmoji"):
         (folder / "saved_models" / name).symlink_to(ROOT / "saved_models" / name)
@@ -97,8 +121,23 @@ def place(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(cache))
         patch.setenv("TFDS_DATA_DIR", str(cache / "tfds"))
         patch.setattr(webbrowser, "open", _stop)
-        patch.chdir(folder)
-        yield folder
+        yield {
+            document: Path(shutil.copytree(folder, tmp_path_factory.mktemp(document.stem) / "place", symlinks=True))
+            for document in documents()
+        }
+
+
+def enter(places, document, paths, monkeypatch):
+    """Goes to a document's folder, with copies of what it names and an earlier one made; returns the folder."""
+    here = places[document]
+    earlier = list(places.values())[: list(places).index(document)]
+    for path in paths:
+        made = [folder / path for folder in earlier if (folder / path).exists()]
+        if made and not (here / path).exists():
+            (here / path).parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if made[0].is_dir() else shutil.copy)(made[0], here / path)
+    monkeypatch.chdir(here)
+    return here
 
 
 def _stop(address):
@@ -106,15 +145,20 @@ def _stop(address):
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("command", [command for command in commands() if wanted(command)])
-def test_command(place, command, monkeypatch):
+@pytest.mark.parametrize(("document", "command"), once(lambda document: filter(wanted, commands(document))))
+def test_command(places, document, command, monkeypatch):
     words = shlex.split(command)
     assert words[:2] == ["python", "-m"], f"NOT_RUN says nothing of {command}"
     module, arguments = words[2], words[3:]
     verb = " ".join(words[2:4]) if module == "tfpix2pix.study" else module
-    by_default = module == "tfpix2pix.train" and not any(word.startswith("--dataset") for word in arguments)
-    arguments += SMALLER.get(verb, ())
-    if module == "tfpix2pix.train" and not by_default:
+    read = [word for word in arguments if not word.startswith(("--output=", "--workdir=", "--fix-list="))]
+    paths = [part for word in read for part in word.split("=") if part and not part.startswith("-")]
+    if module == "tfpix2pix.serving.client":
+        paths.append("saved_models/synthetic")
+    place = enter(places, document, paths, monkeypatch)
+    if not (verb == "tfpix2pix.export" and "--formats" in arguments):
+        arguments += SMALLER.get(verb, ())
+    if module == "tfpix2pix.train" and recipe_of(arguments).run.recipe == "paper":
         arguments.append(PAPER)
     with contextlib.ExitStack() as stack:
         if module == "tfpix2pix.serving.client":
@@ -127,13 +171,13 @@ def test_command(place, command, monkeypatch):
                 monkeypatch.setitem(TABLES, name, dataclasses.replace(table, variants=shared))
         if verb == "tfpix2pix.study score":
             answer()
-        if "--help" in arguments:
+        if "--help" in arguments and module != "tfpix2pix":
             stack.enter_context(pytest.raises(SystemExit, match=r"^0$"))
         assert importlib.import_module(_main_module(module)).main(arguments) == 0
 
 
 def _main_module(name):
-    return f"{name}.__main__" if name == "tfpix2pix.study" else name
+    return f"{name}.__main__" if name in ("tfpix2pix", "tfpix2pix.study") else name
 
 
 def answer():
@@ -144,13 +188,15 @@ def answer():
         Path(f"answers/{person}.json").write_text(json.dumps(study.answers(plan, person)))
 
 
-@pytest.mark.parametrize("block", blocks("python"))
-def test_python_block(place, block, monkeypatch):
+@pytest.mark.parametrize(("document", "block"), once(lambda document: blocks(document, "python")))
+def test_python_block(places, document, block, monkeypatch):
+    enter(places, document, re.findall(r'(?<!run=)"([\w.]+/[\w./]+)"', block), monkeypatch)
     fit, trainer = tfpix2pix.fit, tfpix2pix.Trainer
-    small = {"image_size": 32, "base_filters": 4, "patch_size": 16, "steps": 2, "sample_every": 2}
+    small = {"image_size": 32, "base_filters": 4, "steps": 2, "sample_every": 2}
 
     def smaller(name, **choices):
-        return fit(name, **choices | small | {"workdir": "runs/from_python"})
+        patch = {"patch_size": 16} if recipe(name, choices.get("recipe")).run.recipe == "paper" else {}
+        return fit(name, **choices | small | patch | {"workdir": f"runs/{name}_from_python"})
 
     if "ai_edge_litert" in block:
         pytest.importorskip("ai_edge_litert", reason="LiteRT needs the extra `lite`")
@@ -161,7 +207,7 @@ def test_python_block(place, block, monkeypatch):
     if "translation" in names:
         assert names["translation"].shape == (1, 256, 256, 3)
         assert 0.1 < np.abs(names["translation"]).max() <= 1
-    if "image" in names:
+    if isinstance(names.get("image"), np.ndarray):
         assert (names["image"].dtype, names["image"].shape[-1]) == (np.uint8, 3)
     if "pairs" in names:
         assert set(names["pairs"]) == {"train", "val"}
@@ -169,7 +215,8 @@ def test_python_block(place, block, monkeypatch):
 
 def test_all_that_is_not_run_is_still_there():
     for start in NOT_RUN:
-        assert any(command.startswith(start) for command in commands()), start
+        found = [command for document in documents() for command in commands(document)]
+        assert any(command.startswith(start) for command in found), start
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "saved_models").glob("*/*.md"))]
@@ -192,6 +239,6 @@ def test_flags_in_all_pages_exist(page, monkeypatch):
 def _help(module, arguments):
     printed = io.StringIO()
     verb = arguments.split()[:1] if module == "tfpix2pix.study" else []
-    with contextlib.redirect_stdout(printed), pytest.raises(SystemExit, match=r"^0$"):
-        importlib.import_module(_main_module(module)).main([*verb, "--help"])
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        assert importlib.import_module(_main_module(module)).main([*verb, "--help"]) == 0
     return printed.getvalue()
