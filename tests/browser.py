@@ -39,7 +39,8 @@ class Browser:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._commands, self._answers = self._process.stdin, self._process.stdout
         self._buffer = b""
         self._number = 0
