@@ -82,6 +82,7 @@ class Torture:
             f"--workdir={run.folder}",
             f"--steps={self._steps}",
             f"--sample-every={max(1, self._steps // 10)}",
+            "--recipe=paper",
             "--image-size=32",
             "--base-filters=4",
             "--patch-size=16",
