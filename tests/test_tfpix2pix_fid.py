@@ -256,9 +256,7 @@ def test_features_are_computed_once(rng, tmp_path, monkeypatch):
     assert calls == [5]
     network.of(images[:4], "others")
     features.FeatureNetwork("another", 3, (8, 8), extract, fixed=True).of(images, "images")
-    features.FeatureNetwork("mean", 3, (8, 8), extract).of(
-        images, "images"
-    )  # nobody knows whether its weights are the same
+    features.FeatureNetwork("mean", 3, (8, 8), extract).of(images, "images")  # weights nobody knows
     assert calls == [5, 4, 5, 5]
     for file in (tmp_path / "features").iterdir():
         file.write_bytes(b"no features")

@@ -88,7 +88,7 @@ class FeatureNetwork:
         if not self.fixed:
             return None
         key = hashlib.sha256(f"{self.name} {self.note} {self.resolution} {images.shape}".encode())
-        key.update(np.ascontiguousarray(images))
+        key.update(images.tobytes())
         return cache.directory() / "features" / f"{key.hexdigest()}.npy"
 
     def __call__(self, images: Images) -> npt.NDArray[np.float32]:
