@@ -18,7 +18,7 @@ from PIL import Image
 from pipelines.npm import Package
 
 Style = Literal["flat", "lines"]
-SPLIT = Path(__file__).with_name("fluent_split.json")  # which make pairs; `benchmarks/fluent_split.py` wrote it
+SPLIT = Path(__file__).with_name("fluent_split.json")  # which make pairs; `scripts/fluent_split.py` wrote it
 ICONS = "icons.json"
 DRAWINGS: dict[Style, Package] = {
     "flat": Package(

@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipelines.images import ImageError
 
-SPLIT = Path(__file__).with_name("openmoji_split.json")  # which make pairs; `benchmarks/openmoji_split.py` wrote it
+SPLIT = Path(__file__).with_name("openmoji_split.json")  # which make pairs; `scripts/openmoji_split.py` wrote it
 ATTRIBUTION = "All emojis designed by OpenMoji – the open-source emoji and icon project. License: CC BY-SA 4.0"
 
 ET.register_namespace("", "http://www.w3.org/2000/svg")

@@ -39,6 +39,9 @@ class Browser:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
+        assert self._process.stdin
+        assert self._process.stdout
+        self._commands, self._answers = self._process.stdin, self._process.stdout
         self._buffer = b""
         self._number = 0
         self._session: str | None = None
@@ -63,8 +66,8 @@ class Browser:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._commands.close()
+        self._answers.close()
 
     def send(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Sends a command and returns its result."""
@@ -72,8 +75,8 @@ class Browser:
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session:
             message["sessionId"] = self._session
-        self._process.stdin.write(json.dumps(message).encode() + b"\0")
-        self._process.stdin.flush()
+        self._commands.write(json.dumps(message).encode() + b"\0")
+        self._commands.flush()
         while True:
             answer = self._receive(60)
             if answer is None:
@@ -99,7 +102,7 @@ class Browser:
 
     def _receive(self, seconds: float) -> dict[str, Any] | None:
         end = time.monotonic() + seconds
-        stream = self._process.stdout.fileno()
+        stream = self._answers.fileno()
         while b"\0" not in self._buffer:
             if not select.select([stream], [], [], max(0, end - time.monotonic()))[0]:
                 return None

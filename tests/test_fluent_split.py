@@ -1,24 +1,11 @@
 """Which Fluent emoji make pairs, and in which split."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 pytest.importorskip("resvg_py", reason="emoji are drawn with resvg-py, of the extra `fluent`")
-ROOT = Path(__file__).resolve().parent.parent
 
-
-@pytest.fixture(scope="module")
-def fluent_split():
-    path = list(sys.path)
-    spec = importlib.util.spec_from_file_location("fluent_split", ROOT / "benchmarks" / "fluent_split.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    sys.path[:] = path
+from scripts import fluent_split
 
 
 def box(size, left, right, colour=(255, 0, 0)):
@@ -28,21 +15,21 @@ def box(size, left, right, colour=(255, 0, 0)):
     return image
 
 
-def test_overlap_is_intersection_over_union(fluent_split):
+def test_overlap_is_intersection_over_union():
     assert fluent_split.overlap(box(32, 0, 8), box(32, 0, 8)) == 1
     assert fluent_split.overlap(box(32, 0, 8), box(32, 4, 8)) == 0.5
     assert fluent_split.overlap(box(32, 0, 8), box(32, 4, 12)) == pytest.approx(1 / 3)
     assert fluent_split.overlap(box(32, 0, 0), box(32, 0, 0)) == 0
 
 
-def test_small_grey_lies_on_white(fluent_split):
+def test_small_grey_lies_on_white():
     grey = fluent_split.small_grey(box(256, 0, 8, (0, 0, 0)))
     assert grey.shape == (64, 64, 1)
     assert (grey[:, :32] == 0).all()
     assert (grey[:, 32:] == 255).all()
 
 
-def test_what_is_excluded_and_why(fluent_split):
+def test_what_is_excluded_and_why():
     columns = {"a1": (0, 3), "b2": (0, 3), "c3": (4, 7), "d4": (8, 11), "e5": (12, 15), "f6": (0, 16)}
     names = dict(zip(columns, ("ant", "bat", "cat", "dog", "emu", "fox"), strict=True))
     flat = {code: (names[code], box(256, *place)) for code, place in columns.items()}
@@ -60,7 +47,7 @@ def test_what_is_excluded_and_why(fluent_split):
     assert ("cat" in split["train"]) == ("dog" in split["train"])
 
 
-def test_a_rendering_that_is_not_square_is_excluded(fluent_split):
+def test_a_rendering_that_is_not_square_is_excluded():
     tall = {"a1": ("a1", np.zeros((264, 256, 4), np.uint8))}
     split, excluded = fluent_split.choose({"a1": ("ant", box(256, 0, 8))}, {"a1": ("ant", box(64, 0, 8))}, tall)
     assert excluded == {"have a rendering that isn't square": ["ant"]}

@@ -1,4 +1,4 @@
-"""How `benchmarks/openmoji_split.py` chooses emoji and deals them to train and val."""
+"""How `scripts/openmoji_split.py` chooses emoji and deals them to train and val."""
 
 import importlib.metadata
 import json
@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import openmoji_split
 from pipelines import openmoji
+from scripts import openmoji_split
 from tests.test_pipelines_openmoji import bar, drawings, needs_resvg, svg
 
 __all__ = ["drawings", "needs_resvg"]  # fixtures

@@ -24,7 +24,7 @@ from pipelines import npm
 from pipelines.npm import Package
 from pipelines.spec import RGB, Encoding
 from tests.demo import stand_in, write_export
-from tfpix2pix import demo
+from tfpix2pix import demo, pretrained
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.web import build as web
 from tfpix2pix.web import runtime, server
@@ -164,15 +164,17 @@ def test_two_models_of_one_name_are_refused(tmp_path, litert):
 
 def test_the_page_opens_with_the_exports_that_lie_here(tmp_path, litert, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert demo.main(["--port=0", "--no-open"]) == 2  # there are none
-    assert "--model" in capsys.readouterr().err
+    built = []
+    monkeypatch.setattr(demo, "build", lambda exports, folder: built.append([export.name for export in exports]) or [])
+    monkeypatch.setattr(server._Server, "serve_forever", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert demo.main(["--port=0", "--no-open"]) == 0  # there are none, so those of the package
     for name in ("b", "a"):
         write_export(Path("saved_models") / name, name=name)
-    built = []
-    monkeypatch.setattr(demo, "build", lambda exports, folder: built.extend(exports) or [])
-    monkeypatch.setattr(server._Server, "serve_forever", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    write_export(Path("saved_models/c"), size=None)
     assert demo.main(["--port=0", "--no-open"]) == 0
-    assert [folder.name for folder in built] == ["a", "b"]
+    assert demo.main(["--port=0", "--no-open", "--model=fluent"]) == 0
+    assert built == [list(pretrained.available()), ["a", "b"], ["fluent"]]
+    assert str(Path("saved_models/c")) in capsys.readouterr().err
 
 
 def test_nothing_is_loaded_from_elsewhere(tmp_path, litert):
@@ -364,7 +366,7 @@ def test_from_the_command_to_ctrl_c(tmp_path, cache, litert):
 
 def test_help_is_quick():
     code = (
-        "import sys\nfrom tfpix2pix import demo\n"
+        "import sys\nfrom tfpix2pix import demo, pretrained\n"
         "try:\n    demo.main(['--help'])\nexcept SystemExit:\n    pass\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
     )

@@ -291,6 +291,20 @@ def test_fill_leaves_no_seam_and_no_gap(browser, lines):
     assert canvas(browser, "drawing")[5, 5].tolist() == [255, 128, 0]
 
 
+def test_fill_leaves_no_seam_along_a_pale_line(browser, lines):
+    """A line is a mix with the paper at its edge, however close its colour is to the paper's."""
+    begin(browser, lines)
+    press(browser, "Delete")
+    browser.run("colour.value = '#ffdea7'; colour.dispatchEvent(new Event('input'))")
+    drag(browser, [(0.5 + 0.3 * np.cos(a), 0.5 + 0.3 * np.sin(a)) for a in np.linspace(0, 6.4, 40)])
+    press(browser, "f")
+    drag(browser, [(0.5, 0.5)])
+    filled = canvas(browser, "drawing").astype(int)
+    y, x = np.mgrid[:PAPER, :PAPER] / PAPER
+    inside = filled[np.hypot(x - 0.5, y - 0.5) < 0.3]
+    assert abs(inside - (255, 222, 167)).max() <= 3
+
+
 def test_examples(browser, lines):
     begin(browser, lines)
     seen = []

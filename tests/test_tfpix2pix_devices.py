@@ -4,6 +4,7 @@ import types
 import pytest
 import tensorflow as tf
 
+from tfpix2pix.devices import main, report
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.training import devices
 
@@ -94,3 +95,22 @@ def test_a_batch_that_does_not_divide_is_refused():
     with pytest.raises(ConfigError, match="`batch_size`"):
         devices.make_strategy("mirrored", 3)
     assert devices.make_strategy("mirrored", 4) is devices.make_strategy("mirrored", 2)
+
+
+def test_the_report_without_a_gpu(machine):
+    machine(present="NVIDIA H100", hidden="-1")
+    rows = report()
+    assert dict(rows)["GPU"] == "none found"
+    assert "NVIDIA H100" in rows[-1][1]
+
+
+def test_the_report_of_two_gpus(machine):
+    machine(seen=2)
+    rows = dict(report())
+    assert rows["GPU 0"].startswith("NVIDIA X")
+    assert "--batch-size=2" in rows["Flags"]
+
+
+def test_the_command(capsys):
+    assert main([]) == 0
+    assert tf.__version__ in capsys.readouterr().out

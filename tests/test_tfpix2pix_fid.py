@@ -239,3 +239,26 @@ def test_hed_features(rng):
     assert "20" in network.note
     grey = images[:1, :64, :64, :1]
     np.testing.assert_array_equal(network(grey), network(np.repeat(grey, 3, -1)))
+
+
+def test_features_are_computed_once(rng, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIX2PIX_CACHE", str(tmp_path))
+    calls = []
+
+    def extract(images):
+        calls.append(len(images))
+        return tf.reduce_mean(images, axis=(1, 2))
+
+    network = features.FeatureNetwork("mean", 3, (8, 8), extract, fixed=True)
+    images = rng.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    first = network.of(images, "images")
+    np.testing.assert_array_equal(network.of(images, "images"), first)
+    assert calls == [5]
+    network.of(images[:4], "others")
+    features.FeatureNetwork("another", 3, (8, 8), extract, fixed=True).of(images, "images")
+    features.FeatureNetwork("mean", 3, (8, 8), extract).of(images, "images")  # weights nobody knows
+    assert calls == [5, 4, 5, 5]
+    for file in (tmp_path / "features").iterdir():
+        file.write_bytes(b"no features")
+    np.testing.assert_array_equal(network.of(images, "images"), first)
+    assert calls == [5, 4, 5, 5, 5]

@@ -76,7 +76,7 @@ def test_tensorflow_is_set_up_before_it_is_loaded_unless_the_user_chose(start, c
 def test_the_library_leaves_the_process_as_it_is(pairs, tmp_path):
     code = (
         "import os, sys, tfpix2pix, tensorflow as tf; before = dict(os.environ); "
-        "tfpix2pix.fit(sys.argv[1], workdir=sys.argv[2], image_size=32, base_filters=2, patch_size=16, steps=2); "
+        "tfpix2pix.fit(sys.argv[1], workdir=sys.argv[2], image_size=32, base_filters=2, steps=2); "
         "tf.random.normal((2,)); assert dict(os.environ) == before"
     )
     result = subprocess.run(
@@ -132,6 +132,9 @@ def test_without_the_check_a_bad_file_is_still_named_when_it_stops_training(pair
 def test_networks_that_do_not_fit_the_pictures_are_refused_before_a_folder_is_made(pairs_folder, tmp_path, capsys):
     workdir = tmp_path / "run"
     flags = [f"--dataset={pairs_folder}", f"--workdir={workdir}"]
+    assert train.main([*flags, "--image-size=50"]) == 2
+    assert "32" in capsys.readouterr().err  # the multiple
+    flags.append("--recipe=paper")
     assert train.main([*flags, "--image-size=50", "--patch-size=1"]) == 2
     assert "divisible by 2^depth" in capsys.readouterr().err
     assert train.main([*flags, "--image-size=64", "--patch-size=286"]) == 2

@@ -19,6 +19,7 @@ VERBS = {
     "demo": ("tfpix2pix.demo", "serve a page to draw on"),
     "inspect": ("pipelines.inspect", "look at what a network will see of a data set"),
     "segmentation": ("tfpix2pix.segmentation", "train a segmentation network for the FCN-score"),
+    "devices": ("tfpix2pix.devices", "tell what there is to compute with"),
 }
 
 

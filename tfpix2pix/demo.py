@@ -14,12 +14,12 @@ from pathlib import Path
 
 import tyro
 
-from tfpix2pix import flags
+from tfpix2pix import flags, pretrained
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.web.build import NoPageError, build
+from tfpix2pix.web.build import NoPageError, build, model_of
 from tfpix2pix.web.server import make_server
 
-_MODELS = Path("saved_models")
+_MODELS = Path("saved_models")  # what `export` is told to write to
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class DemoConfig:
     """Which models, and where the page is served."""
 
     model: tuple[Path, ...] = ()
-    """Folders of exports, such as saved_models/NAME; not given: all that lie in saved_models."""
+    """Folders of exports, such as saved_models/NAME, or names of models that come with the package; not given: all that
+    lie in saved_models, or else all that come with the package."""
     port: int = 8000
     """Port of the page; 0 takes any that is free."""
     host: str = "127.0.0.1"
@@ -46,9 +47,7 @@ def demo(config: DemoConfig) -> None:
     Raises:
         ConfigError: if a model has no page, the port is taken, or LiteRT.js can't be fetched.
     """
-    exports = config.model or tuple(sorted(file.parent for file in _MODELS.glob("*/config.json")))
-    if not exports:
-        raise ConfigError(f"There is no export in {_MODELS}. Give one as `model`.")
+    exports = tuple(map(pretrained.located, config.model)) or _usable()
     with tempfile.TemporaryDirectory(prefix="tfpix2pix-demo-") as temporary:
         folder = Path(temporary) / "web"
         with make_server(folder, config.host, config.port) as server:
@@ -60,6 +59,18 @@ def demo(config: DemoConfig) -> None:
             if config.open:
                 webbrowser.open(address)
             server.serve_forever()
+
+
+def _usable() -> tuple[Path, ...]:
+    """Returns the exports that lie in `saved_models` and have a page, or those that come with the package."""
+    found = []
+    for file in sorted(_MODELS.glob("*/config.json")):
+        try:
+            model_of(file.parent)
+            found.append(file.parent)
+        except ConfigError as error:
+            print(f"note: left out: {error}", file=sys.stderr)
+    return tuple(found or pretrained.available().values())
 
 
 def _how_to_export(error: NoPageError) -> str:

@@ -20,7 +20,8 @@ class TranslateConfig:
     """Which images, by what, to where."""
 
     model: Path
-    """A run's folder, an exported folder, or a .keras or .tflite file."""
+    """A run's folder, an exported folder, a .keras or .tflite file; or fluent or openmoji, which come with the
+    package."""
     input: Path
     """An image, or a folder of images (with its sub-folders)."""
     output: Path

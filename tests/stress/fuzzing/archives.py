@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fuzzing import bombs, pictures
-from fuzzing.mutations import spoiled, spoiled_json, text_of
+from tests.stress.fuzzing import bombs, pictures
+from tests.stress.fuzzing.mutations import spoiled, spoiled_json, text_of
 
 NAME = "facades"  # of the data set in a tar
 PHOTOS, LABELS = "leftImg8bit_trainvaltest.zip", "gtFine_trainvaltest.zip"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fuzzing.pictures import noise, npy, saved, valid
+from tests.stress.fuzzing.pictures import noise, npy, saved, valid
 
 _ZEROS = 64  # megabytes that a bomb unpacks to
 

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fuzzing import archives, bombs, pictures
-from fuzzing.mutations import spoiled
 from pipelines import DatasetError, cityscapes, contents, images, sources
 from pipelines.catalog import DATASETS
 from pipelines.datasets import folder, photos
 from pipelines.spec import MAX_PIXELS, RGB, Encoding, Fault, Preprocessing, faults_of
+from tests.stress.fuzzing import archives, bombs, pictures
+from tests.stress.fuzzing.mutations import spoiled
 from tfpix2pix.config import TrainConfig
 from tfpix2pix.errors import CheckpointError, ConfigError
 from tfpix2pix.files import plan_outputs

@@ -1,6 +1,6 @@
 """Splits the Fluent emoji into train and val, once for all: writes `pipelines/fluent_split.json`.
 
-    python benchmarks/fluent_split.py
+    python -m scripts.fluent_split
 
 It fetches the three packages by npm. An emoji makes a pair if all three styles have it. Excluded are
 
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 import tarfile
 import tempfile
 from collections import defaultdict
@@ -32,12 +31,8 @@ import resvg_py
 from PIL import Image
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-
-import openmoji_split  # noqa: E402
-
-from pipelines import fluent, npm  # noqa: E402
+from pipelines import fluent, npm
+from scripts import openmoji_split
 
 SIZE = 256  # pixels of a rendering
 LEAST_OVERLAP = 0.65

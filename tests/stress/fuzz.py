@@ -1,7 +1,7 @@
 """Sends thousands of spoiled files and requests through the loaders, `translate` and the serving signatures.
 
-    python benchmarks/fuzz.py --count=5000 --seed=0
-    python benchmarks/fuzz.py --only=png:123 --seed=0      one case again
+    python -m tests.stress.fuzz --count=5000 --seed=0
+    python -m tests.stress.fuzz --only=png:123 --seed=0      one case again
 
 Each case is a function of the seed, its kind and its number. A process of its own takes one case after the other; when
 it dies, takes too long or too much memory, that is the case's failure, and a new process goes on with the next. Each
@@ -29,10 +29,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fuzzing import ALLOCATOR
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.stress.fuzzing import ALLOCATOR
+
+ROOT = Path(__file__).resolve().parents[2]
 # How often each kind comes.
 SHARES = {
     "jpeg": 10, "png": 10, "webp": 9, "gif": 9, "bmp": 6, "tiff": 10, "npy": 6, "translate": 2, "tar": 4, "zip": 4,
@@ -64,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(_table(results))
     for result in failed:
         print(f"\n{result['kind']}:{result['number']} {result['outcome']}: {result['note']}")
-        print(f"  again: python benchmarks/fuzz.py --seed={flags.seed} --only={result['kind']}:{result['number']}")
+        print(f"  again: python -m tests.stress.fuzz --seed={flags.seed} --only={result['kind']}:{result['number']}")
     print(f"\n{len(results):,} cases with seed {flags.seed}, {len(failed)} failures")
     if failed:
         print(f"Their files lie in {flags.failures}")
@@ -128,9 +129,10 @@ class Process:
         shutil.rmtree(place / "world", ignore_errors=True)
         (place / "world").mkdir()
         self._flags, self._log = flags, place / "log.txt"
-        command = [sys.executable, str(Path(__file__).resolve()), f"--child={place / 'world'}"]
+        command = [sys.executable, "-m", "tests.stress.fuzz", f"--child={place / 'world'}"]
         command += [f"--seed={flags.seed}", f"--memory={flags.memory}", "--kinds", *{*flags.kinds}]
         environment = {**os.environ, **ALLOCATOR, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment["PYTHONPATH"] = str(ROOT)
         environment["XDG_CACHE_HOME"] = str(place / "world" / "cache")
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
@@ -180,14 +182,13 @@ def _child(flags: argparse.Namespace) -> None:
     """Runs the cases that are asked for on standard input."""
     answers = os.fdopen(os.dup(1), "w")  # what libraries print must not come between
     os.dup2(2, 1)
-    sys.path.insert(0, str(ROOT))
     world = flags.child
     for name in (*OWN, "kept"):
         (world / name).mkdir()
     (world / "canary.txt").write_text("sings")
 
-    from fuzzing.served import Archives, Served, clear
-    from fuzzing.targets import Loaders, Wrong, snapshot, targets
+    from tests.stress.fuzzing.served import Archives, Served, clear
+    from tests.stress.fuzzing.targets import Loaders, Wrong, snapshot, targets
 
     loaders = Loaders(world)
     run = targets(loaders) | {"tar": Archives(loaders).tar}

@@ -1,0 +1,1 @@
+"""What maintainers run once: splits of data sets, pictures of documents."""

@@ -1,0 +1,76 @@
+"""Tells what TensorFlow finds to compute with, and which flags use it: `python -m tfpix2pix.devices`."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+import tfpix2pix
+from pipelines.console import usable_cores
+from tfpix2pix import flags
+
+# By the names that Linux has for them, newest first: the instructions that matter here.
+_INSTRUCTIONS = {
+    "amx_bf16": "AMX (bfloat16)",
+    "avx512_bf16": "AVX-512 (bfloat16)",
+    "avx512f": "AVX-512",
+    "avx2": "AVX2",
+}
+
+
+@dataclass(frozen=True)
+class DevicesConfig:
+    """The command has no options."""
+
+
+def report() -> list[tuple[str, str]]:
+    """Returns what computes and with which versions: a heading and its text each."""
+    import keras
+    import tensorflow as tf
+
+    from tfpix2pix.training import devices
+
+    rows = [
+        ("tfpix2pix", tfpix2pix.__version__),
+        ("TensorFlow", f"{tf.__version__}, {'with' if tf.test.is_built_with_cuda() else 'without'} CUDA kernels"),
+        ("Keras", keras.__version__),
+        ("Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}"),
+        ("CPU", f"{usable_cores()} cores to use; {_instructions() or 'instructions unknown'}"),
+    ]
+    gpus = tf.config.list_physical_devices("GPU")
+    for number, gpu in enumerate(gpus):
+        details = tf.config.experimental.get_device_details(gpu)
+        capability = ".".join(map(str, details.get("compute_capability", ("?",))))
+        rows.append((f"GPU {number}", f"{details.get('device_name', 'unknown')}, compute capability {capability}"))
+    if gpus:
+        advice = "used as they are; --mixed-precision=float16 (or bfloat16 from capability 8.0) is faster on most"
+        rows.append(("Flags", advice if len(gpus) == 1 else f"{advice}; --batch-size={len(gpus)} uses all of them"))
+    else:
+        rows.append(("GPU", "none found"))
+        rows += [("", line) for line in devices.describe().splitlines()[1:]]
+    return rows
+
+
+def _instructions() -> str:
+    """Returns this machine's vector instructions, as far as Linux tells."""
+    file = Path("/proc/cpuinfo")
+    known = set(file.read_text(encoding="utf-8").split()) if file.exists() else set()
+    return ", ".join(name for flag, name in _INSTRUCTIONS.items() if flag in known)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    flags.begin(DevicesConfig)
+    tyro.cli(DevicesConfig, prog="python -m tfpix2pix.devices", description=__doc__, args=arguments)
+    for heading, text in report():
+        print(f"{heading:<12}{text}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
