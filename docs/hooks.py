@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 OUTSIDE = (
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     *(path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("saved_models/*/MODEL_CARD.md"))),
     *(path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("examples/*.py"))),
     *(path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("colab/*.ipynb"))),

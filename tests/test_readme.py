@@ -116,6 +116,7 @@ def places(tmp_path_factory):
     (folder / "saved_models").mkdir()
     for name in ("fluent", "openmoji"):
         (folder / "saved_models" / name).symlink_to(ROOT / "saved_models" / name)
+    (folder / "examples").symlink_to(ROOT / "examples")
     demo.stand_in(cache)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
