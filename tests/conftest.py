@@ -27,6 +27,15 @@ tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfigur
 tf.config.experimental.enable_op_determinism()
 
 
+FAST = "not slow and not browser and not stress"  # as in setup.cfg
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Runs all tests of files that are named, whatever their tier."""
+    if config.args_source is pytest.Config.ArgsSource.ARGS and config.option.markexpr == FAST:
+        config.option.markexpr = ""
+
+
 def pytest_unconfigure():
     shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 

@@ -16,6 +16,8 @@ from tfpix2pix.evaluation import Evaluation
 from tfpix2pix.training.history import read_history
 from tfpix2pix.training.run_directory import RunDirectory
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).resolve().parent.parent / "colab"
 NAMES = ("train.ipynb", "translate_and_export.ipynb", "evaluate.ipynb")
 TRAINING = {"dataset": "pairs", "workdir": "runs/little", "image_size": 32, "base_filters": 4}

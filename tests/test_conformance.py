@@ -13,6 +13,8 @@ from tfpix2pix.training import checkpoint
 from tfpix2pix.training.devices import make_strategy
 from tfpix2pix.training.optimizers import FusedAdam
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (64, 64, 3)
 MODELS = {
     "unet_generator": lambda norm: models.unet_generator(SHAPE, base_filters=4, norm=norm, seed=0),

@@ -15,6 +15,8 @@ from tfpix2pix.errors import ConfigError
 from tfpix2pix.exporting import export
 from tfpix2pix.training.history import HistoryFile, columns_of, read_history
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 

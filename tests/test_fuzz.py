@@ -4,7 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.stress.fuzz import SHARES
+
+pytestmark = pytest.mark.stress
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -289,6 +289,7 @@ def test_one_image_on_both_sides_is_cached_once(rng):
         assert (batch["input"].shape[-1], batch["target"].shape[-1]) == (1, 2)
 
 
+@pytest.mark.slow
 def test_caching_takes_the_memory_that_it_says(tmp_path):
     """The peak was twice that: the pairs stood beside their stack."""
     code = """

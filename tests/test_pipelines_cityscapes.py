@@ -343,6 +343,7 @@ def test_processes_make_the_same_without_tensorflow(tmp_path, data):
 
 
 # End to end: goes through the registry and the recipe.
+@pytest.mark.slow
 def test_a_run_from_zips_to_sample_sheet(data, tmp_path):
     from tfpix2pix import train
 

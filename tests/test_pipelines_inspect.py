@@ -17,6 +17,8 @@ from pipelines.registry import open_dataset
 from pipelines.sampling import spread
 from pipelines.spec import RGB, Encoding, Fault, Preprocessing, Splits, faults_of
 
+pytestmark = pytest.mark.slow
+
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 SIZE = 32
 SMALL = Preprocessing(SIZE, SIZE)

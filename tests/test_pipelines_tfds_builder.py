@@ -17,6 +17,8 @@ from pipelines.catalog import DATASETS
 from pipelines.spec import Preprocessing
 from pipelines.tfds_builder import PairsConfig, Pix2pix
 
+pytestmark = pytest.mark.slow
+
 NO_CLOUD = {"try_download_gcs": False}
 
 

@@ -29,6 +29,8 @@ from tfpix2pix.ablation.tables import TABLES
 from tfpix2pix.recipes import recipe, recipe_of
 from tfpix2pix.study.plan import Study
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 NOT_RUN = {
     "python -m pip install": "installs; .ci/run does it",

@@ -17,6 +17,8 @@ from tfpix2pix.evaluation import Evaluation
 from tfpix2pix.metrics.metric import MetricInfo, MetricRow
 from tfpix2pix.recipes import recipe
 
+pytestmark = pytest.mark.slow
+
 
 def result(**values: float) -> Evaluation:
     """Returns an evaluation with these values; `fcn_` ones have .9 as that of real images."""

@@ -15,6 +15,8 @@ from tfpix2pix.errors import ConfigError
 from tfpix2pix.exporting.comparison import Measured, table
 from tfpix2pix.training.data import check_sources
 
+pytestmark = pytest.mark.slow
+
 L = keras.layers
 
 

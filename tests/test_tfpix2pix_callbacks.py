@@ -22,6 +22,8 @@ from tfpix2pix.training.callbacks import Callback, CollapseMonitor, EarlyStoppin
 from tfpix2pix.training.history import columns_of, read_column, read_history
 from tfpix2pix.training.validation import Evaluation, Metric, SetMetric, Validation
 
+pytestmark = pytest.mark.slow
+
 
 class Watch(Callback):
     def __init__(self):

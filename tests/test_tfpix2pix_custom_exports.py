@@ -10,6 +10,8 @@ from tests.generators import MULTIPLES, filled, output_of
 from tfpix2pix import exporting
 from tfpix2pix.inference.backends import open_model
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed (extra `lite`)")
 
 

@@ -16,6 +16,8 @@ from tfpix2pix.inference.layers import InstanceNormalization, SubpixelUpConvolut
 from tfpix2pix.inference.translator import Translator
 from tfpix2pix.models.nested import leaves
 
+pytestmark = pytest.mark.slow
+
 
 def image_for(generator, rng, count=2):
     return rng.uniform(-1, 1, (count, *generator.inputs[0].shape[1:])).astype(np.float32)

@@ -17,6 +17,8 @@ from pipelines.spec import RGB, Encoding
 from tests.serving_pictures import bomb, random_picture
 from tfpix2pix.exporting import decoding, saved_model
 
+pytestmark = pytest.mark.slow
+
 GREY = Encoding(channels=1)
 DEEP = Encoding(channels=1, dtype="uint16")
 

@@ -24,9 +24,12 @@ from tfpix2pix.web import runtime
 from tfpix2pix.web.server import make_server
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed (extra `lite`)")
-pytestmark = pytest.mark.skipif(
-    chromium.find() is None, reason=f"no browser found ({', '.join(chromium.NAMES)}); Debian's package is chromium"
-)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        chromium.find() is None, reason=f"no browser found ({', '.join(chromium.NAMES)}); Debian's package is chromium"
+    ),
+]
 
 PALETTE = ((0, 0, 170), (0, 0, 255), (255, 0, 0), (170, 255, 85))
 LABELS = Encoding(kind="labels", palette=PALETTE, classes=("background", "wall", "door", "roof"))

@@ -25,6 +25,8 @@ from tfpix2pix.study import images as study
 from tfpix2pix.train import main as train
 from tfpix2pix.training.run_directory import RunDirectory
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):

@@ -20,6 +20,8 @@ from tfpix2pix.metrics import segmentation
 from tfpix2pix.metrics.fcn_score import FCN_SCORE
 from tfpix2pix.metrics.recognition.network import SegmentationNetwork
 
+pytestmark = pytest.mark.slow
+
 SCENE = (64, 128)  # of the official files, which have 1024x2048
 ID = "frankfurt_000000_000000"
 

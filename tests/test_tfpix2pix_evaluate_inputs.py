@@ -21,6 +21,8 @@ from tfpix2pix.inference.backends import open_model
 from tfpix2pix.metrics import bootstrap, features, segmentation
 from tfpix2pix.models import dropout
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):

@@ -23,6 +23,8 @@ from tests.evaluation import (
 from tfpix2pix.evaluation.page import Plot
 from tfpix2pix.metrics.metric import MetricInfo, MetricRow
 
+pytestmark = pytest.mark.browser
+
 
 @pytest.fixture
 def written(tmp_path):

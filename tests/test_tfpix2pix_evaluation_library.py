@@ -17,6 +17,8 @@ from tfpix2pix.evaluation import run as running
 from tfpix2pix.inference.backends import open_model
 from tfpix2pix.metrics.metric import ImageMetric, MetricInfo
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):

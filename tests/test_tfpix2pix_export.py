@@ -18,6 +18,8 @@ from tfpix2pix.exporting import comparison, tflite
 from tfpix2pix.exporting.formats import DEFAULT
 from tfpix2pix.inference.backends import open_model
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed (extra `lite`)")
 pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not installed (extra `serving`)")
 

@@ -17,6 +17,8 @@ from tfpix2pix.exporting.comparison import Output
 from tfpix2pix.inference.backends import open_model
 from tfpix2pix.inference.copying import inference_copy
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed (extra `lite`)")
 
 

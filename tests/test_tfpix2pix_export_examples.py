@@ -66,6 +66,7 @@ def test_what_no_browser_shows_is_left_out(tmp_path, encoding):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_export_keeps_as_many_as_it_is_told(tmp_path, tmp_path_factory):
     run, output = little_run(tmp_path_factory.mktemp), tmp_path / "little"
     assert exporting.export(run, output, formats=["saved_model"], samples=1, examples=5).examples == 1  # there is one

@@ -19,6 +19,8 @@ from tfpix2pix.training.history import read_history
 from tfpix2pix.training.run_directory import RunDirectory
 from tfpix2pix.training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 
 @contextlib.contextmanager
 def at_step(step, happens):

@@ -12,6 +12,8 @@ from tests.runs import small_config, weights
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.training import networks
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_starts_from_anothers_weights_with_fresh_optimizers(pairs, whole, tmp_path):
     config = small_config(pairs, tmp_path / "run", steps=1, init_from=whole.folder)

@@ -13,6 +13,8 @@ from tfpix2pix.errors import ConfigError
 from tfpix2pix.training.fingerprint import DataDescription
 from tfpix2pix.training.run_directory import RunDirectory
 
+pytestmark = pytest.mark.slow
+
 AS_USUAL = Preprocessing()
 
 

@@ -17,6 +17,8 @@ from tfpix2pix.inference.padding import crop_to, pad_to_multiple
 from tfpix2pix.inference.translator import Translator
 from tfpix2pix.kernels import convolutions
 
+pytestmark = pytest.mark.slow
+
 
 @settings(deadline=None, max_examples=15)
 @given(

@@ -43,6 +43,7 @@ def layer_widths(model, kind):
     return [layer.filters for layer in model.layers if type(layer) is kind]
 
 
+@pytest.mark.slow
 def test_depth_follows_the_shorter_side():
     for shape, down in {
         (256, 256, 3): [64, 128, 256, 512, 512, 512, 512, 512],

@@ -14,6 +14,8 @@ from tfpix2pix.recipes import MODERN, recipe
 from tfpix2pix.training import networks
 from tfpix2pix.training.history import columns_of
 
+pytestmark = pytest.mark.slow
+
 
 def config(pairs, folder, **choices):
     own = {"base_filters": 2, "image_size": 32, "batch_size": 2, "sample_every": 15, "steps": 45, "workdir": folder}

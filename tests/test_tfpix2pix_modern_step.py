@@ -9,6 +9,8 @@ import tfpix2pix as tp
 from tests import small
 from tfpix2pix.training import step
 
+pytestmark = pytest.mark.slow
+
 SHAPE = small.SHAPE
 
 

@@ -14,6 +14,8 @@ from tfpix2pix.config import DataConfig
 from tfpix2pix.training.data import moved
 from tfpix2pix.training.history import read_history
 
+pytestmark = pytest.mark.slow
+
 FLAGS = ["--dataset=pairs", "--workdir=run", "--image-size=32", "--base-filters=2", "--recipe=paper", "--patch-size=16"]
 
 

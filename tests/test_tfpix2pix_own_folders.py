@@ -14,6 +14,8 @@ from tests.verbs import evaluate, export
 from tfpix2pix import train, translate
 from tfpix2pix.training.run_directory import RunDirectory
 
+pytestmark = pytest.mark.slow
+
 LOW, HIGH = -1000, 3000
 SMALL = (
     "--image-size=32",

@@ -10,6 +10,8 @@ from tests import small
 from tfpix2pix.config import ObjectiveConfig
 from tfpix2pix.training.step import MONITORS
 
+pytestmark = pytest.mark.slow
+
 
 class Mean(tp.losses.Loss):
     """The output's mean: a term that is known by heart."""

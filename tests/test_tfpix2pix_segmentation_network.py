@@ -19,6 +19,8 @@ from tfpix2pix.metrics import fcn_score
 from tfpix2pix.metrics.recognition import fcn, train
 from tfpix2pix.metrics.recognition.load import load_segmentation_network
 
+pytestmark = pytest.mark.slow
+
 PALETTE = ((0, 0, 0), (0, 0, 255), (255, 0, 0))
 LENGTH = ("--steps=80", "--learning-rate=0.01")
 SHADES = (40, 130, 220)  # what photos show of each class, but for noise

@@ -15,6 +15,8 @@ from tfpix2pix.exporting import saved_model
 from tfpix2pix.inference.translator import Translator
 from tfpix2pix.serving import client
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def small():

@@ -8,6 +8,8 @@ import tensorflow as tf
 from tests import small
 from tfpix2pix.config import ObjectiveConfig
 
+pytestmark = pytest.mark.slow
+
 COMBINATIONS = [("cgan", "vanilla"), ("cgan", "lsgan"), ("cgan", "hinge"), ("gan", "vanilla"), ("none", "vanilla")]
 
 

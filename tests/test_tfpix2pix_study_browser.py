@@ -23,9 +23,12 @@ from tfpix2pix.study import plan
 from tfpix2pix.study.answers import DISTURBED, TOLERANCE_MS
 from tfpix2pix.study.plan import Study
 
-pytestmark = pytest.mark.skipif(
-    chromium.find() is None, reason=f"no browser found ({', '.join(chromium.NAMES)}); Debian's package is chromium"
-)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        chromium.find() is None, reason=f"no browser found ({', '.join(chromium.NAMES)}); Debian's package is chromium"
+    ),
+]
 
 PRACTICE, TRIALS = (10, 40) if os.environ.get("TFPIX2PIX_SLOW_TESTS") == "1" else (2, 4)
 

@@ -22,6 +22,8 @@ from tfpix2pix.exporting.samples import Samples
 from tfpix2pix.inference.backends import open_model
 from tfpix2pix.inference.copying import inference_copy
 
+pytestmark = pytest.mark.slow
+
 SIZE = (64, 64)
 LABELS = Encoding("labels", palette=((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)))
 KINDS = ("float32", "float16", "dynamic", "int8")

@@ -10,6 +10,8 @@ from tfpix2pix import train
 from tfpix2pix.config import TrainConfig
 from tfpix2pix.training.run_directory import RunDirectory
 
+pytestmark = pytest.mark.slow
+
 
 def ask(*flags):
     """Runs the command as a user does; returns exit status, both outputs, and the seconds it took."""

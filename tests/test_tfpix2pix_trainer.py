@@ -22,6 +22,8 @@ from tfpix2pix.training.history import read_column, read_history
 from tfpix2pix.training.run_directory import RunDirectory
 from tfpix2pix.training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_writes_what_the_readme_promises(whole):
     assert whole.read_config().model.base_filters == 4

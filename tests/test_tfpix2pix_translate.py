@@ -18,6 +18,8 @@ from tfpix2pix.inference.folder import translate_folder
 from tfpix2pix.inference.model import Model
 from tfpix2pix.training.run_directory import RunDirectory
 
+pytestmark = pytest.mark.slow
+
 
 def make_run(folder: Path, given: Encoding = RGB, made: Encoding = RGB, dropout: float = 0.0) -> RunDirectory:
     run = RunDirectory(folder)

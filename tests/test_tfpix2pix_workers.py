@@ -18,6 +18,8 @@ from tfpix2pix.training.history import read_history
 from tfpix2pix.training.run_directory import RunDirectory
 from tfpix2pix.training.workers import check_cluster
 
+pytestmark = pytest.mark.slow
+
 STEPS = 6
 FLAGS = [
     "--image-size=32",
