@@ -37,8 +37,13 @@ def test_photos_and_lines_have_none(rng):
 
 @pytest.mark.parametrize(
     "encoding",
-    [RGB, Encoding(channels=1), Encoding(kind="labels", palette=((255, 255, 255), RED, BLUE))],
-    ids=["colour", "grey", "labels"],
+    [
+        RGB,
+        Encoding(channels=1),
+        Encoding(kind="labels", palette=((255, 255, 255), RED, BLUE)),
+        Encoding(palette=((255, 255, 255), RED, BLUE)),  # label maps that are seen as colours
+    ],
+    ids=["colour", "grey", "labels", "colours"],
 )
 def test_examples_are_the_inputs(tmp_path, encoding):
     images = np.stack([drawing(RED, BLUE), drawing(BLUE), drawing(RED)])

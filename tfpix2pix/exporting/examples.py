@@ -46,7 +46,7 @@ def write(inputs: Floats, encoding: Encoding, count: int, folder: Path) -> dict[
     names = [f"{FOLDER}/{number}.png" for number in range(1, min(count, len(images)) + 1)]
     for name, image in zip(names, images[spread(range(len(images)), count)], strict=True):
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(folder / name, optimize=True)
-    return {"examples": names, "colours": [] if encoding.kind == "labels" else flat_colours(images)}
+    return {"examples": names, "colours": [] if encoding.palette else flat_colours(images)}
 
 
 def publish(folder: Path, output: Path) -> None:
