@@ -116,7 +116,7 @@ def places(tmp_path_factory):
             (folder / "path/to/scans" / side).mkdir(parents=True, exist_ok=True)
             np.save(folder / f"path/to/scans/{side}/{number}.npy", rng.integers(-1000, 3000, (32, 32), np.int16))
     (folder / "saved_models").mkdir()
-    for name in ("fluent", "openmoji"):
+    for name in ("fluent", "openmoji", "synthetic"):
         (folder / "saved_models" / name).symlink_to(ROOT / "saved_models" / name)
     (folder / "examples").symlink_to(ROOT / "examples")
     demo.stand_in(cache)
@@ -157,7 +157,7 @@ def test_command(places, document, command, monkeypatch):
     read = [word for word in arguments if not word.startswith(("--output=", "--workdir=", "--fix-list="))]
     paths = [part for word in read for part in word.split("=") if part and not part.startswith("-")]
     if module == "tfpix2pix.serving.client":
-        paths.append("saved_models/synthetic")
+        paths.append("saved_models/houses")
     place = enter(places, document, paths, monkeypatch)
     if not (verb == "tfpix2pix.export" and "--formats" in arguments):
         arguments += SMALLER.get(verb, ())
@@ -166,7 +166,7 @@ def test_command(places, document, command, monkeypatch):
     with contextlib.ExitStack() as stack:
         if module == "tfpix2pix.serving.client":
             pytest.importorskip("tensorflow_serving", reason=WITHOUT)
-            server = stack.enter_context(StandIn(place / "saved_models/synthetic"))
+            server = stack.enter_context(StandIn(place / "saved_models/houses"))
             arguments.append(f"--url={server.url}")
         if module == "tfpix2pix.ablate":
             for name, table in TABLES.items():
