@@ -31,6 +31,11 @@ def escaped(text: str) -> str:
     return html.escape(printable(text))
 
 
+def escaped_command(command: str) -> str:
+    """Returns a command as HTML whose lines may break between two flags; report.css keeps them from breaking inside."""
+    return " ".join(f"<span>{escaped(word)}</span>" for word in command.split(" "))
+
+
 def fill(template: str, **values: str) -> str:
     """Replaces each `{{name}}` of a template; what a value holds is left as it is.
 

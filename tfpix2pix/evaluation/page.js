@@ -122,7 +122,7 @@ function step(by) {
 
 // Pixels that are larger than the screen's are shown as they are; smaller ones are blended.
 function sharpen() {
-  for (const image of byId("large").querySelectorAll("img")) {
+  for (const image of document.querySelectorAll("#large img, #examples img")) {
     const [width, height] = ["width", "height"].map((side) => Number(image.getAttribute(side)));
     const scale = Math.min(image.clientWidth / width, image.clientHeight / height);
     image.classList.toggle("enlarged", scale * devicePixelRatio > 1);
@@ -190,3 +190,4 @@ if (copy) {
 byId("controls").hidden = false;
 follow();
 arrange();
+sharpen();

@@ -185,9 +185,8 @@ def _details(about: Mapping[str, Any], infos: Sequence[MetricInfo]) -> str:
 def _command(command: str | None) -> str:
     if command is None:
         return ""
-    words = " ".join(f"<span>{escaped(word)}</span>" for word in command.split(" "))
     return (
-        f'<div class="command"><pre><code id="command">{words}</code></pre>'
+        f'<div class="command"><pre><code id="command">{pages.escaped_command(command)}</code></pre>'
         '<button type="button" id="copy" hidden>Copy</button></div><p id="copied" class="quiet" role="status"></p>'
     )
 
