@@ -2,6 +2,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,11 +12,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipelines import build, encode, inspect, sources
-from pipelines.inspection import config, duplicates, files, measure, page, sheet, survey
+from pipelines import build, encode, inspect, pages, sources
+from pipelines.inspection import config, duplicates, files, measure, sheet, survey
 from pipelines.registry import open_dataset
 from pipelines.sampling import spread
 from pipelines.spec import RGB, Encoding, Fault, Preprocessing, Splits, faults_of
+from tests import browser as chromium
 
 pytestmark = pytest.mark.slow
 
@@ -139,12 +141,35 @@ def test_the_page_is_whole_and_escapes_names(inspected):
     text = (inspected.output / "index.html").read_text()
     assert "<script" not in text
     assert "&lt;script&gt;alert(1)&lt;&amp;.png" in text
-    assert "http" not in text  # nothing is fetched
+    assert "//" not in text.replace("http-equiv", "")  # nothing is fetched
     for name in measure.SHEETS:
         assert f'src="{name}"' in text
         with Image.open(inspected.output / name) as image:
             image.load()
     assert not list(inspected.output.glob(".*"))
+    (style,) = re.findall("<style>(.*?)</style>", text, re.DOTALL)
+    assert f"style-src '{pages.content_hash(style)}'" in text
+    assert "default-src 'none'" in text
+    assert 'style="' not in text
+    for colour in ("#ff0000", "#00ff00", "#0000ff"):
+        assert f'fill="{colour}"' in text
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_fits_the_screen(inspected, tmp_path, width):
+    if chromium.find() is None:
+        pytest.skip(f"no browser found ({', '.join(chromium.NAMES)}); Debian's package is chromium")
+    with chromium.Browser(tmp_path / "profile") as browser:
+        browser.look(width, 800, mobile=width == 390)
+        browser.open((inspected.output / "index.html").as_uri())
+        assert browser.run("document.documentElement.scrollWidth <= innerWidth") is True
+        wider = "Array.from(document.querySelectorAll('.wide'), (box) => box.scrollWidth - box.clientWidth)"
+        assert set(browser.run(wider)) == {0}
+        sheets = "Array.from(document.images, (image) => image.naturalWidth > 0 && image.clientWidth < innerWidth)"
+        assert browser.run(sheets) == [True] * len(measure.SHEETS)
+        square = "getComputedStyle(document.querySelector('.swatch rect')).fill"
+        assert browser.run(square) == "rgb(0, 0, 255)"
+        assert not [event for event in browser.events if event["method"] == "Log.entryAdded"]
 
 
 def test_the_list_makes_the_folder_good(inspected, tmp_path, capsys):
@@ -472,6 +497,6 @@ def test_what_becomes_of_a_size(resize, shape, words):
 
 
 def test_names_of_any_bytes_can_be_printed():
-    text = page.printable("ü \udcff\n\x1b[2J")
+    text = pages.printable("ü \udcff\n\x1b[2J")
     assert text == "ü \\udcff\\n\\x1b[2J"
     assert text.encode()

@@ -21,6 +21,7 @@ from tests.evaluation import (
     png,
 )
 from tfpix2pix.evaluation.page import Plot
+from tfpix2pix.evaluation.report import Relation
 from tfpix2pix.metrics.metric import MetricInfo, MetricRow
 
 pytestmark = pytest.mark.browser
@@ -165,7 +166,7 @@ def test_the_filter(browser, written):
 def test_a_click_shows_a_picture_large_and_arrows_go_on(browser, written):
     browser.open(written().as_uri())
     find(browser, "b")  # the dialog's neighbours are those that are shown
-    click(browser, ".card:nth-child(2) figure:nth-child(2) img")
+    click(browser, "#cards .card:nth-child(2) figure:nth-child(2) img")
     assert large(browser) == "b2"
     alts = "Array.from(document.querySelectorAll('#large img'), (picture) => picture.alt)"
     assert browser.run(alts) == ["b2, input", "b2, output", "b2, target"]
@@ -185,7 +186,7 @@ def test_a_click_shows_a_picture_large_and_arrows_go_on(browser, written):
 
 def test_all_of_it_works_by_the_keyboard(browser, written):
     browser.open(written().as_uri())
-    browser.run("document.querySelector('.open').focus()")
+    browser.run("document.querySelector('#cards .open').focus()")
     browser.key("Enter")
     assert large(browser) == "b9"
     browser.key("Enter")  # the focus is on "next"
@@ -221,16 +222,77 @@ def test_a_narrow_screen(browser, written):
     browser.look(360, 740, mobile=True)
     browser.open(written(drawn=[Plot("P", "c", png(1400, 500))]).as_uri())
     assert browser.run("document.documentElement.scrollWidth") == 360
-    boxes = "Array.from(document.querySelectorAll('.card:first-child img'), (picture) => picture.offsetTop)"
+    boxes = "Array.from(document.querySelectorAll('#cards .card:first-child img'), (picture) => picture.offsetTop)"
     assert len(set(browser.run(boxes))) == 1
     inside = "(name) => document.querySelector(name).getBoundingClientRect().right"
-    assert browser.run(f"({inside})('.card figure:last-child img') < ({inside})('.card')") is True
-    assert browser.run("document.querySelector('.card img').clientWidth") > 80
-    go_to(browser, ".card .open")
-    browser.tap(".card .open")
+    assert browser.run(f"({inside})('#cards figure:last-child img') < ({inside})('#cards .card')") is True
+    assert browser.run("document.querySelector('#cards img').clientWidth") > 80
+    go_to(browser, "#cards .open")
+    browser.tap("#cards .open")
     browser.wait("document.getElementById('dialog').open")
     assert browser.run("document.getElementById('dialog').scrollWidth") == 360
     assert browser.run("document.querySelector('#large img').clientWidth") > 300
+
+
+MANY = evaluation(
+    names=tuple(f"image {number}" for number in range(30)),
+    values={key: np.arange(30) / 40 for key in VALUES},
+    relations=(Relation("novelty", "Distance to training inputs", -0.51, -0.75, 0.25, 0.4, 0.2),),
+)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_is_wider_than_the_screen_and_images_come_first(browser, written, width):
+    browser.look(width, 844, mobile=width == 390)
+    browser.open(written(MANY, images(30, 64, 64), [Plot("P", "c", png(1400, 500))]).as_uri())
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth") is True
+    wider = "Array.from(document.querySelectorAll('.wide'), (box) => box.scrollWidth - box.clientWidth)"
+    assert browser.run(wider) == [0, 0]
+    top, right = (f"(id) => document.getElementById(id).getBoundingClientRect().{side}" for side in ("top", "right"))
+    assert browser.run(f"({top})('examples')") < 300
+    assert browser.run(f"({right})('plots') <= innerWidth") is True
+    below = browser.run(f"({top})('metrics') > ({top})('images')")
+    assert below is (width == 390)  # beside the examples, or below all images
+
+
+def test_few_images_at_first_and_all_on_demand(browser, written):
+    url = written(MANY, images(30)).as_uri()
+    browser.open(url)
+    assert len(names(browser)) == 12
+    assert browser.run("document.getElementById('all').textContent") == "Show all 30 images"
+    find(browser, "image 2")
+    assert len(names(browser)) == 11
+    assert browser.run("document.getElementById('more').hidden") is True
+    find(browser, "")
+    click(browser, "#all")
+    assert len(names(browser)) == 30
+    assert browser.run("document.activeElement.textContent") == "image 17"  # the first that was not there
+    assert browser.run("document.getElementById('more').hidden") is True
+
+
+def test_the_rows_of_examples_open_their_images(browser, written):
+    browser.open(written(MANY, images(30)).as_uri())
+    find(browser, "image 1")
+    click(browser, "#examples li:first-child img")
+    assert large(browser) == "image 0"  # though it was filtered out
+    assert browser.run("document.getElementById('place').textContent") == "30 of 30"
+    press(browser, "Escape", 27)
+    browser.wait("!document.getElementById('dialog').open")
+    browser.wait("document.activeElement.dataset.card === '29'")
+    browser.key("Enter")
+    browser.key("ArrowLeft")
+    assert large(browser) == "image 1"
+    press(browser, "Escape", 27)
+    browser.wait("document.activeElement.closest('#cards') && document.activeElement.textContent === 'image 1'")
+
+
+def test_links_to_sections_leave_the_order(browser, written):
+    browser.open(written().as_uri())
+    choose(browser, "sort", "psnr")
+    before = names(browser)
+    click(browser, "nav a[href='#details']")
+    browser.wait("location.hash === '#details'")
+    assert names(browser) == before
 
 
 def test_without_scripts_everything_is_shown(browser, written):
@@ -245,9 +307,9 @@ def test_without_scripts_everything_is_shown(browser, written):
 
 def test_hostile_names_do_not_run(browser, written):
     browser.open(written().as_uri())
-    browser.run("document.querySelectorAll('.open')[3].click()")
+    browser.run("document.querySelectorAll('#cards .open')[3].click()")
     assert large(browser) == HOSTILE
-    assert browser.run("document.querySelectorAll('img').length") == 3 * len(NAMES) + 3
+    assert browser.run("document.querySelectorAll('img').length") == 9 + 3 * len(NAMES) + 3
     assert browser.run("typeof window.hacked") == "undefined"
 
 

@@ -42,7 +42,7 @@ def test_the_plot_of_colours_shows_the_shares():
     assert high > 1
     with Image.open(io.BytesIO(plots.colours(generated, real))) as picture:
         assert picture.format == "PNG"
-        assert picture.width > 1200
+        assert picture.height > 1.9 * picture.width > 1000
         assert round(picture.info["dpi"][0]) == 140
 
 

@@ -117,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quieten_tensorflow()
     import tensorflow as tf
 
+    from tfpix2pix.evaluation import failures
     from tfpix2pix.training import devices
 
     print(devices.describe(), file=sys.stderr)
@@ -132,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flags.error(error, EvaluateConfig)
         return 2 if isinstance(error, ConfigError | DatasetError) else 1
     print(f"\n{evaluation.table()}\n")
-    for note in evaluation.notes:
+    for note in (*evaluation.notes, *failures.notes(evaluation.relations)):
         print(f"- {note}")
     print(f"\nPage: {config.output / files.PAGE}  Table: {config.output / report.FILE}")
     return 0

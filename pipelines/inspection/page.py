@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import html
-import string
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import rich.table
 from rich.console import Console
 from rich.text import Text
 
+from pipelines import pages
+from pipelines.pages import escaped, printable
+
 BAD_FILES = "Bad files"
 _MOST_ROWS = 1000  # of a table on the page; report.json has all
 _NAMES_SHOWN = 3  # of the files that have one fault
-_TEMPLATE = Path(__file__).with_name("page.html")
+_PACKAGE = "pipelines.inspection"
 
 
 class Table(NamedTuple):
@@ -37,11 +37,6 @@ class Table(NamedTuple):
     note: str = ""
     colours: Sequence[str] = ()
     shown: int = 12
-
-
-def printable(text: str) -> str:
-    """Returns a text that any terminal and any file can hold: names of files can have any bytes."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def tables(report: Mapping[str, Any]) -> list[Table]:
@@ -155,41 +150,54 @@ def as_html(report: Mapping[str, Any], sheets: Mapping[str, str]) -> str:
         report: the numbers.
         sheets: the title of each sheet, by the name of its file.
     """
-    title = _escaped(f"{report['dataset']}, inspected")
-    sentences = "".join(f"<li>{_escaped(line)}</li>" for line in report["findings"])
-    what, command = report["next"]
-    figures = "".join(
-        f"<h2>{_escaped(text)}</h2>"
-        f'<div class="wide"><a href="{name}"><img src="{name}" alt="{_escaped(text)}"></a></div>'
-        for name, text in sheets.items()
-    )
     shown = {table.title: _html_table(table) for table in tables(report)}
     bad = shown.pop(BAD_FILES, "")  # what to do something about comes first
-    how = "Prepared with " + ", ".join(f"{name} {value}" for name, value in report["preprocessing"].items()) + "."
-    head = f"<h1>{title}</h1><p>{_escaped(how)}</p><ul>{sentences}</ul>"
-    head += f"<p>Next: {_escaped(what)}</p><code>{_escaped(command)}</code>"
-    page = string.Template(_TEMPLATE.read_text(encoding="utf-8"))
-    return page.substitute(title=title, body=head + bad + figures + "".join(shown.values()))
+    what, command = report["next"]
+    style = pages.style(_PACKAGE, "report.css")
+    return pages.fill(
+        pages.resource(_PACKAGE, "page.html"),
+        style=style,
+        style_hash=pages.content_hash(style),
+        title=escaped(f"Inspection of {report['dataset']}"),
+        facts="".join(_fact(name, value) for name, value in report["preprocessing"].items()),
+        findings="".join(f"<li>{escaped(line)}</li>" for line in report["findings"]),
+        next=escaped(what),
+        command=pages.escaped_command(command),
+        bad=bad,
+        sheets="".join(
+            f'<section><h2>{escaped(text)}</h2><a class="sheet" href="{name}"><img src="{name}" alt="{escaped(text)}">'
+            "</a></section>"
+            for name, text in sheets.items()
+        ),
+        tables="".join(shown.values()),
+    )
+
+
+def _fact(name: str, value: Any) -> str:
+    text = str(value) if not isinstance(value, bool) else "yes" if value else "no"
+    return f"<div><dt>{escaped(name.replace('_', ' ').capitalize())}</dt><dd>{escaped(text)}</dd></div>"
 
 
 def _html_table(table: Table) -> str:
+    title = f"<h2>{escaped(table.title)}</h2>"
     if not table.rows:
-        return f"<h2>{_escaped(table.title)}</h2><p>None.</p>"
-    kinds = [" class=n" if name[0] == "#" else "" for name in table.columns]
-    head = "".join(f"<th{k}>{_escaped(name.lstrip('#'))}</th>" for k, name in zip(kinds, table.columns, strict=True))
+        return f'<section>{title}<p class="quiet">None.</p></section>'
+    kinds = [' class="number"' if name[0] == "#" else "" for name in table.columns]
+    columns = zip(kinds, table.columns, strict=True)
+    head = "".join(f'<th scope="col"{kind}>{escaped(name.lstrip("#"))}</th>' for kind, name in columns)
     rows = []
     for number, row in enumerate(table.rows[:_MOST_ROWS]):
-        cells = [_escaped(cell) for cell in row]
+        cells = [escaped(cell) for cell in row]
         if table.colours:
-            cells[0] = f'<i style="background:{table.colours[number]}"></i>{cells[0]}'
-        rows.append("<tr>" + "".join(f"<td{k}>{cell}</td>" for k, cell in zip(kinds, cells, strict=True)) + "</tr>")
+            # Not by a style, which the page's policy would have to allow.
+            square = f'<rect width="1" height="1" fill="{escaped(table.colours[number])}"/>'
+            cells[0] = f'<svg class="swatch" viewBox="0 0 1 1" aria-hidden="true">{square}</svg>{cells[0]}'
+        line = "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, cells, strict=True))
+        rows.append(f"<tr>{line}</tr>")
     more = len(table.rows) - _MOST_ROWS
     note = table.note + (f" And {more:,} more, in report.json." if more > 0 else "")
+    below = f'<p class="below quiet">{escaped(note)}</p>' if note else ""
     return (
-        f'<h2>{_escaped(table.title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div><p>{_escaped(note)}</p>"
+        f'<section>{title}<div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>{below}</section>"
     )
-
-
-def _escaped(text: str) -> str:
-    return html.escape(printable(text))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from pipelines.inspection.page import printable
-from tfpix2pix.evaluation.report import Evaluation
+from pipelines.pages import printable
+from tfpix2pix.evaluation.report import Evaluation, Relation
 from tfpix2pix.metrics import sparsity
 from tfpix2pix.metrics.bootstrap import interval
 from tfpix2pix.metrics.images import Images, Values, check_images
@@ -57,45 +56,11 @@ _BESIDE = ((5, 4), (-10, 4), (5, -10))  # where the numbers of the worst stand, 
 _DOTS, _TREND, _BAD = "#7a8fa6", "#1c1c1c", "#c0392b"
 
 
-@dataclass(frozen=True)
-class Relation:
-    """How a metric of the inputs goes with the error.
-
-    Attributes:
-        name: of the metric.
-        label: its name for people.
-        rho: Spearman's rank correlation with the L1, -1 to 1.
-        low: low end of its 95 % bootstrap interval over images.
-        high: the high end.
-        l1_lowest: mean L1 of the quarter of images with the lowest values.
-        l1_highest: of the quarter with the highest ones.
-    """
-
-    name: str
-    label: str
-    rho: float
-    low: float
-    high: float
-    l1_lowest: float
-    l1_highest: float
-
-
-@dataclass(frozen=True)
-class _Words:
-    """The words for a relation: which inputs are the difficult ones, and what to call the quarters."""
-
-    difficult: str
-    sign: int  # of the correlation, if these inputs have the higher error
-    lowest: str
-    highest: str
-
-
-_WORDS = {
-    "flat_share": _Words("with a larger flat region", 1, "with the smallest flat regions", "with the largest ones"),
-    "edge_density": _Words("with fewer edges", -1, "with the fewest edges", "with the most"),
-    "novelty": _Words(
-        "that are further from the training inputs", 1, "nearest to the training inputs", "furthest from them"
-    ),
+# Which inputs are the difficult ones, and the sign of the correlation if these have the higher error.
+_DIFFICULT = {
+    "flat_share": ("with a larger flat region", 1),
+    "edge_density": ("with fewer edges", -1),
+    "novelty": ("that are further from the training inputs", 1),
 }
 
 
@@ -141,9 +106,21 @@ def relate(evaluation: Evaluation) -> list[Relation]:
     ]
 
 
+def finding(relation: Relation) -> str:
+    """Returns whether a relation is as in the paper's failure cases, in a few words."""
+    if relation.low <= 0 <= relation.high:
+        return "Not clear"
+    _, sign = _DIFFICULT[relation.name]
+    return "As in the paper" if relation.rho * sign > 0 else "Unlike the paper"
+
+
 def notes(relations: Sequence[Relation]) -> list[str]:
-    """Returns a sentence for each relation: whether it is as in the paper's failure cases, and the numbers."""
-    return [_note(relation, _WORDS[relation.name]) for relation in relations]
+    """Returns a sentence for each relation, for a terminal."""
+    return [
+        f"Do inputs {_DIFFICULT[relation.name][0]} have a higher L1? {finding(relation)} (rank correlation "
+        f"{relation.rho:+.2f}, 95 % interval {relation.low:+.2f} to {relation.high:+.2f})."
+        for relation in relations
+    ]
 
 
 def plot(evaluation: Evaluation, relations: Sequence[Relation]) -> bytes:
@@ -166,22 +143,23 @@ def plot(evaluation: Evaluation, relations: Sequence[Relation]) -> bytes:
 
     errors = evaluation.values["l1"]
     worst = _worst(errors, len(_BESIDE))
-    figure = Figure(figsize=(1 + 3.8 * len(relations), 4.2), layout="constrained")
-    panels = figure.subplots(1, len(relations), sharey=True, squeeze=False)[0]
+    # Below one another, so that they fit a phone.
+    figure = Figure(figsize=(4.2, 0.8 + 2.8 * len(relations)), layout="constrained")
+    panels = figure.subplots(len(relations), squeeze=False)[:, 0]
     for axes, relation in zip(panels, relations, strict=True):
         _draw_panel(axes, relation, evaluation.values[relation.name], errors, worst)
-    panels[0].set_ylabel("L1 (mean |target − output|, 0 to 2)")
+        axes.set_ylabel("L1")
     names = [
-        f"{rank}  {shortened(printable(evaluation.names[index]), 40)}  (L1 {errors[index]:.3f})"
+        f"{rank}  {shortened(printable(evaluation.names[index]), 34)}  (L1 {errors[index]:.3f})"
         for rank, index in enumerate(worst, 1)
     ]
-    below = "\n".join(["Line: mean L1 of each quarter of the images. Circles: the highest L1.", *names])
+    below = "\n".join(["Line: mean L1 of each quarter of the images.", "Circles: the highest L1.", *names])
     figure.supxlabel(below, x=0.01, ha="left", fontsize=8, color=_TREND, parse_math=False)
     data = io.BytesIO()
     with warnings.catch_warnings():
         # Names may be in any script; matplotlib's font shows a box for what it lacks.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        figure.savefig(data, format="png", dpi=140)
+        figure.savefig(data, format="png", dpi=140, bbox_inches="tight", pad_inches=0.15)
     return data.getvalue()
 
 
@@ -248,26 +226,6 @@ def _quarters(values: Values) -> list[npt.NDArray[np.int64]]:
 
 def _worst(errors: Values, count: int) -> npt.NDArray[np.int64]:
     return np.argsort(-errors, kind="stable")[:count]
-
-
-def _note(relation: Relation, words: _Words) -> str:
-    quarters = (
-        f"the mean L1 is {relation.l1_lowest:.3f} in the quarter {words.lowest} "
-        f"and {relation.l1_highest:.3f} in that {words.highest}"
-    )
-    correlation = f"the rank correlation of {relation.label.lower()} and L1 is {relation.rho:+.2f}"
-    ends = f"{relation.low:+.2f} to {relation.high:+.2f}"
-    if relation.low <= 0 <= relation.high:
-        return (
-            f"Whether inputs {words.difficult} fail more can't be told from these images: {correlation}, but its "
-            f"95 % interval, {ends}, holds 0; {quarters}."
-        )
-    verdict = (
-        "have a higher L1 here, as in the paper's failure cases"
-        if relation.rho * words.sign > 0
-        else "have a lower L1 here, unlike in the paper's failure cases"
-    )
-    return f"Inputs {words.difficult} {verdict}: {correlation} (95 % interval {ends}); {quarters}."
 
 
 def _draw_panel(axes: Any, relation: Relation, values: Values, errors: Values, worst: npt.NDArray[np.int64]) -> None:

@@ -54,12 +54,12 @@ def plots(evaluation: Evaluation) -> dict[str, Plot]:
     if histograms := evaluation.details.get("lab"):
         caption = "The share of pixels that have a value of L, a and b, in generated and in real images (figure 7)."
         found[COLOURS] = Plot("Colours", caption, draw.colours(*histograms))
+    if evaluation.relations:
+        caption = "L1 of each output over how sparse and how unusual its input is."
+        found[FAILURES] = Plot("Which inputs fail", caption, failures.plot(evaluation, evaluation.relations))
     if confusion := evaluation.details.get("confusion"):
         caption = "Which class the pixels of each true class were given."
         found[CONFUSION] = Plot(confusion["title"], caption, draw.confusion(confusion))
-    if relations := failures.relate(evaluation):
-        caption = "L1 of each output over how sparse and how unusual its input is."
-        found[FAILURES] = Plot("Which inputs fail", caption, failures.plot(evaluation, relations))
     return found
 
 

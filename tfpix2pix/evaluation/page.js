@@ -9,9 +9,13 @@ const cards = Array.from(list.children, (element) => {
   const values = Array.from(element.querySelectorAll("data"), (data) => Number(data.value));
   return { element, button, values, name: button.textContent };
 });
+const examples = Array.from(document.querySelectorAll("#examples .open"));
+const FEW = matchMedia("(max-width: 40rem)").matches ? 6 : 12;
 let ordered = cards;
 let shown = cards;
+let whole = false; // whether more than the first few are there
 let current = null;
+let opened = null; // the card that was opened, and the button that opened it
 
 // ---- The order
 
@@ -48,7 +52,10 @@ function narrow() {
   const wanted = filter.value.trim().toLowerCase();
   shown = ordered.filter((card) => card.name.toLowerCase().includes(wanted));
   // Taken out, not hidden: a browser takes seconds to hide thousands of cards with `content-visibility`.
-  list.replaceChildren(...shown.map((card) => card.element));
+  const few = whole ? shown : shown.slice(0, FEW);
+  list.replaceChildren(...few.map((card) => card.element));
+  byId("more").hidden = few.length === shown.length;
+  byId("all").textContent = `Show all ${shown.length.toLocaleString("en")} images`;
   const all = `${cards.length.toLocaleString("en")} ${cards.length === 1 ? "image" : "images"}`;
   byId("count").textContent = wanted ? `${shown.length.toLocaleString("en")} of ${all}` : all;
   byId("nothing").hidden = shown.length > 0;
@@ -63,14 +70,20 @@ function choose() {
   history.replaceState(null, "", `#${chosen}`);
 }
 
-// An address that names no order leaves the one that is there.
+function showAll() {
+  whole = true;
+  narrow();
+}
+
+// Returns whether the address names an order; one that doesn't leaves the order that is there.
 function follow() {
   const wanted = new URLSearchParams(location.hash.slice(1));
-  if (Array.from(sort.options, (option) => option.value).includes(wanted.get("sort"))) {
+  const known = Array.from(sort.options, (option) => option.value).includes(wanted.get("sort"));
+  if (known) {
     sort.value = wanted.get("sort");
     order.value = wanted.get("order") === "best" ? "best" : "worst";
   }
-  arrange();
+  return known;
 }
 
 // ---- One image, large
@@ -91,6 +104,15 @@ function enlarge(card) {
   sharpen();
 }
 
+function open(card, button) {
+  if (!shown.includes(card)) {
+    filter.value = "";
+    narrow();
+  }
+  opened = { card, button };
+  enlarge(card);
+}
+
 function step(by) {
   const card = shown[shown.indexOf(current) + by];
   if (card) {
@@ -100,7 +122,7 @@ function step(by) {
 
 // Pixels that are larger than the screen's are shown as they are; smaller ones are blended.
 function sharpen() {
-  for (const image of byId("large").querySelectorAll("img")) {
+  for (const image of document.querySelectorAll("#large img, #examples img")) {
     const [width, height] = ["width", "height"].map((side) => Number(image.getAttribute(side)));
     const scale = Math.min(image.clientWidth / width, image.clientHeight / height);
     image.classList.toggle("enlarged", scale * devicePixelRatio > 1);
@@ -112,12 +134,19 @@ function sharpen() {
 sort.addEventListener("change", choose);
 order.addEventListener("change", choose);
 filter.addEventListener("input", narrow);
-window.addEventListener("hashchange", follow);
+window.addEventListener("hashchange", () => follow() && arrange());
 window.addEventListener("resize", sharpen);
-for (const card of cards) {
-  card.button.disabled = false;
-  card.button.addEventListener("click", () => enlarge(card));
+for (const [button, card] of [
+  ...cards.map((card) => [card.button, card]),
+  ...examples.map((button) => [button, cards[Number(button.dataset.card)]]),
+]) {
+  button.disabled = false;
+  button.addEventListener("click", () => open(card, button));
 }
+byId("all").addEventListener("click", () => {
+  showAll();
+  shown[FEW].button.focus();
+});
 byId("clear").addEventListener("click", () => {
   filter.value = "";
   narrow();
@@ -127,7 +156,16 @@ byId("previous").addEventListener("click", () => step(-1));
 byId("next").addEventListener("click", () => step(1));
 byId("close").addEventListener("click", () => dialog.close());
 // The image that was looked at last has the focus, not the one that was opened first.
-dialog.addEventListener("close", () => current.button.focus());
+dialog.addEventListener("close", () => {
+  if (current === opened.card) {
+    opened.button.focus();
+  } else {
+    if (!current.button.isConnected) {
+      showAll();
+    }
+    current.button.focus();
+  }
+});
 document.addEventListener("keydown", (event) => {
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (dialog.open && by && !(event.ctrlKey || event.altKey || event.metaKey || event.shiftKey)) {
@@ -151,3 +189,5 @@ if (copy) {
 }
 byId("controls").hidden = false;
 follow();
+arrange();
+sharpen();

@@ -1,34 +1,43 @@
-"""The page of an evaluation: table, plots, and all images, the worst first, in one file that needs no other."""
+"""The page of an evaluation: images, numbers and plots, in one file that needs no other."""
 
 from __future__ import annotations
 
-import base64
-import html
 import io
-import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from pipelines import pages
 from pipelines.cache import write_atomically
 from pipelines.console import format_size
-from pipelines.inspection.page import printable
-from tfpix2pix import pages
-from tfpix2pix.evaluation.report import Evaluation
-from tfpix2pix.metrics.images import Images, Values, check_images
+from pipelines.pages import escaped
+from tfpix2pix.evaluation import tables
+from tfpix2pix.evaluation.cards import Cards, uri
+from tfpix2pix.evaluation.report import Evaluation, Relation
+from tfpix2pix.metrics.images import Images, check_images
 from tfpix2pix.metrics.metric import MetricInfo, MetricRow, Samples
 
 _PACKAGE = "tfpix2pix.evaluation"
-_QUALITY = 85  # of WebP: what it loses can't be seen beside what a generator loses
 _CARDS = "\0"  # no text of the page can hold it
 _CODE = r"<code>\1</code>"
-_BETTER = {"lower": "↓ lower", "higher": "↑ higher", "zero": "→ 0"}
+_HEAD = (
+    "dataset",
+    "split",
+    "direction",
+    "outputs",
+    "targets",
+    "inputs",
+    "images",
+    "image_size",
+)  # facts that come first
+_ABOUT_RELATIONS = (
+    "The paper's failure cases are sparse and unusual inputs: large flat regions, few edges, far from the training "
+    "inputs. Each line sets such a property against the L1 of the outputs. An interval that contains 0 decides nothing."
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ def write_page(evaluation: Evaluation, plots: Sequence[Plot], file: Path) -> Non
 
     Args:
         evaluation: with its samples, one for each name.
-        plots: shown above the images, in that order.
+        plots: shown below the images and the metrics, in that order.
         file: the HTML file.
 
     Raises:
@@ -64,21 +73,17 @@ def write_page(evaluation: Evaluation, plots: Sequence[Plot], file: Path) -> Non
     for name, images in sides.items():
         if len(check_images(f"{name}s", images, channels=3)) != len(evaluation.names):
             raise ValueError(f"There are {len(evaluation.names)} names, but {len(images)} {name} images.")
-    before, _, after = _frame(evaluation, plots).partition(_CARDS)
+    cards = Cards(evaluation, sides)
+    before, _, after = _frame(evaluation, plots, cards).partition(_CARDS)
 
     def write(path: Path) -> None:
         # One card at a time: all images of a large split don't fit into one text.
         with path.open("w", encoding="utf-8") as page:
             page.write(before)
-            page.writelines(_cards(evaluation, sides))
+            page.writelines(cards.every())
             page.write(after)
 
     write_atomically(file, write)
-
-
-def worst_first(info: MetricInfo, values: Values) -> npt.NDArray[np.intp]:
-    """Returns the places of `values` `(N,)` in that order; equal ones stay in theirs."""
-    return np.argsort(-info.badness(values), kind="stable")
 
 
 def _sides(samples: Samples | None) -> dict[str, Images]:
@@ -88,32 +93,43 @@ def _sides(samples: Samples | None) -> dict[str, Images]:
     return {name: images for name, images in sides.items() if images is not None}
 
 
-def _frame(evaluation: Evaluation, plots: Sequence[Plot]) -> str:
+def _frame(evaluation: Evaluation, plots: Sequence[Plot], cards: Cards) -> str:
     """Returns all of the page but the cards, for which it holds `_CARDS`."""
-    style, script = pages.style(_PACKAGE), pages.resource(_PACKAGE, "page.js")
-    first = _first(evaluation.image_metrics)
+    style, script = pages.style(_PACKAGE, "report.css"), pages.resource(_PACKAGE, "page.js")
+    about, first = evaluation.about, cards.first
+    sections = {
+        "metrics": _metrics(evaluation.rows, evaluation.notes),
+        "relations": _relations(evaluation.relations),
+        "plots": _plots(plots),
+        "details": _details(about, [*(row.metric for row in evaluation.rows), *evaluation.image_metrics]),
+    }
+    links = {"images": "Images", "metrics": "Metrics", "plots": "Plots", "details": "Details"}
     return pages.fill(
         pages.resource(_PACKAGE, "page.html"),
         style=style,
         style_hash=pages.content_hash(style),
         script=script,
         script_hash=pages.content_hash(script),
-        title=_escaped(f"Evaluation of {_subject(evaluation.about)}"),
-        facts=_facts(evaluation.about),
-        command=_command(evaluation.about.get("command")),
-        table=_table(evaluation.rows),
-        notes=_notes(evaluation.notes),
-        plots=_plots(plots),
-        first=f"of {_escaped(first.label)}, worst first" if first else "of their names",
+        title=escaped(f"Evaluation of {about.get('model') or about.get('outputs') or 'a model'}"),
+        facts=_facts({key: about[key] for key in _HEAD if key in about}),
+        links="".join(f'<a href="#{key}">{text}</a>' for key, text in links.items() if sections.get(key, "+")),
+        examples=cards.examples(),
+        first=f"of {escaped(first.label)}, worst first" if first else "of their names",
         options="".join(_option(info, info is first) for info in evaluation.image_metrics),
         cards=_CARDS,
+        **sections,
     )
+
+
+def _section(name: str, title: str, *parts: str) -> str:
+    heading = f'<h2 id="{name}-title">{title}</h2>'
+    return f'<section id="{name}" aria-labelledby="{name}-title">{heading}{"".join(parts)}</section>'
 
 
 def _facts(about: Mapping[str, Any]) -> str:
     rows = []
     for key, value in about.items():
-        if value is None or key in ("model", "command"):  # the model is in the title
+        if value is None:
             continue
         if key == "image_size":
             text = f"{format_size(tuple(value))} px"
@@ -122,156 +138,62 @@ def _facts(about: Mapping[str, Any]) -> str:
         else:
             text = str(value)
         label = key.replace("_", " ").capitalize()
-        rows.append(f"<div><dt>{_escaped(label)}</dt><dd>{_escaped(text)}</dd></div>")
+        rows.append(f"<div><dt>{escaped(label)}</dt><dd>{escaped(text)}</dd></div>")
     return "".join(rows)
 
 
-def _command(command: str | None) -> str:
-    if command is None:
-        return ""
-    words = " ".join(f"<span>{_escaped(word)}</span>" for word in command.split(" "))
-    return (
-        f'<div class="command"><pre><code id="command">{words}</code></pre>'
-        '<button type="button" id="copy" hidden>Copy</button></div><p id="copied" class="quiet" role="status"></p>'
-    )
-
-
-def _table(rows: Sequence[MetricRow]) -> str:
-    with_real = any(row.real is not None for row in rows)
-    names = ["", "Value", "95 % interval", *(["Real images"] if with_real else []), "Better"]
-    places = [' class="number"' if 0 < place < len(names) - 1 else "" for place in range(len(names))]
-    head = "".join(f'<th scope="col"{place}>{name}</th>' for name, place in zip(names, places, strict=True))
-    lines = []
-    for row in rows:
-        digits = _decimals(row.value)
-        interval = "–"
-        if row.low is not None and row.high is not None:
-            interval = f"{_number(row.low, digits)} to {_number(row.high, digits)}"
-        info = row.metric
-        unit = f" ({_escaped(info.unit)})" if info.unit else ""
-        note = f"<small>{_escaped(info.note)}</small>" if info.note else ""
-        cells = [
-            f'<th scope="row">{_escaped(info.label)}{unit}{note}</th>',
-            f'<td class="number value">{_number(row.value, digits)}</td>',
-            f'<td class="number">{interval}</td>',
-        ]
-        if with_real:
-            real = "–" if row.real is None else _number(row.real, digits)
-            cells.append(f'<td class="number">{real}</td>')
-        lines.append(f"<tr>{''.join(cells)}<td>{_BETTER[info.better]}</td></tr>")
-    return (
-        '<div class="wide metrics" tabindex="0" role="group" aria-labelledby="metrics"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
-    )
-
-
-def _notes(notes: Sequence[str]) -> str:
+def _metrics(rows: Sequence[MetricRow], notes: Sequence[str]) -> str:
     # Commands stand between backticks, as in the terminal.
-    items = "".join(f"<li>{re.sub('`([^`]+)`', _CODE, _escaped(note))}</li>" for note in notes)
-    return f'<ul class="notes">{items}</ul>' if items else ""
+    items = "".join(f"<li>{re.sub('`([^`]+)`', _CODE, escaped(note))}</li>" for note in notes)
+    said = f'<ul class="notes">{items}</ul>' if items else ""
+    return _section("metrics", "Metrics", tables.metrics(rows) if rows else "", said) if rows or said else ""
+
+
+def _relations(relations: Sequence[Relation]) -> str:
+    if not relations:
+        return ""
+    intro = f'<p class="intro quiet">{_ABOUT_RELATIONS}</p>'
+    return _section("relations", "Which inputs have a larger error?", intro, tables.relations(relations))
 
 
 def _plots(plots: Sequence[Plot]) -> str:
-    if not plots:
-        return ""
     shown = []
     for plot in plots:
         with Image.open(io.BytesIO(plot.png)) as image:
             # As many inches as it was drawn for, so that its letters have their size and fine screens show more.
             density = image.info.get("dpi", (96, 96))[0]
             width, height = (round(side * 96 / density) for side in image.size)
-        title = _escaped(plot.title)
+        title = escaped(plot.title)
         shown.append(
-            f'<figure><div class="wide" tabindex="0" role="group" aria-label="{title}">'
-            f'<img src="{_uri("png", plot.png)}" alt="{title}" width="{width}" height="{height}"></div>'
-            f"<figcaption><strong>{title}.</strong> {_escaped(plot.caption)}</figcaption></figure>"
+            f'<figure><img src="{uri("png", plot.png)}" alt="{title}" width="{width}" height="{height}">'
+            f"<figcaption><strong>{title}.</strong> {escaped(plot.caption)}</figcaption></figure>"
         )
+    return _section("plots", "Plots", *shown) if shown else ""
+
+
+def _details(about: Mapping[str, Any], infos: Sequence[MetricInfo]) -> str:
+    """Returns the facts that the head has no room for, the command, and what each metric measures."""
+    rest = {key: value for key, value in about.items() if key not in (*_HEAD, "model", "command")}
+    facts = f'<dl class="facts">{facts}</dl>' if (facts := _facts(rest)) else ""
+    notes = {info.label: info.note for info in infos if info.note}
+    terms = "".join(f"<dt>{escaped(label)}</dt><dd>{escaped(note)}</dd>" for label, note in notes.items())
+    measures = f'<h3>What the metrics measure</h3><dl class="measures">{terms}</dl>' if terms else ""
+    parts = facts, _command(about.get("command")), measures
+    return _section("details", "Details", *parts) if any(parts) else ""
+
+
+def _command(command: str | None) -> str:
+    if command is None:
+        return ""
     return (
-        f'<section aria-labelledby="plots"><h2 id="plots">Plots</h2><div class="plots">{"".join(shown)}</div></section>'
+        f'<div class="command"><pre><code id="command">{pages.escaped_command(command)}</code></pre>'
+        '<button type="button" id="copy" hidden>Copy</button></div><p id="copied" class="quiet" role="status"></p>'
     )
 
 
 def _option(info: MetricInfo, first: bool) -> str:
-    note = f' data-note="{_escaped(info.note)}"' if info.note else ""
+    note = f' data-note="{escaped(info.note)}"' if info.note else ""
     return (
-        f'<option value="{_escaped(info.name)}" data-better="{info.better}"{note}{" selected" * first}>'
-        f"{_escaped(info.label)}</option>"
+        f'<option value="{escaped(info.name)}" data-better="{info.better}"{note}{" selected" * first}>'
+        f"{escaped(info.label)}</option>"
     )
-
-
-def _cards(evaluation: Evaluation, sides: dict[str, Images]) -> Iterator[str]:
-    """Yields one card for each image; without JavaScript this is their order."""
-    infos = evaluation.image_metrics
-    columns = [evaluation.values[info.name] for info in infos]
-    digits = [_decimals(float(np.abs(values[np.isfinite(values)]).max(initial=0))) for values in columns]
-    first = _first(infos)
-    order = worst_first(first, evaluation.values[first.name]) if first else range(len(evaluation.names))
-    for index in order:
-        name = _escaped(evaluation.names[index])
-        figures = []
-        for side, images in sides.items():
-            height, width = images[index].shape[:2]
-            figures.append(
-                f'<figure><img src="{_uri("webp", _webp(images[index]))}" alt="{name}, {side}" width="{width}" '
-                f'height="{height}" loading="lazy" decoding="async"><figcaption>{side}</figcaption></figure>'
-            )
-        terms = []
-        for number, info in enumerate(infos):
-            value = float(columns[number][index])
-            chosen = ' class="chosen"' if info is first else ""
-            unit = f" {_escaped(info.unit)}" if info.unit else ""
-            terms.append(
-                f"<div{chosen}><dt>{_escaped(info.label)}</dt>"
-                f'<dd><data value="{_exact(value)}">{_number(value, digits[number])}</data>{unit}</dd></div>'
-            )
-        yield (
-            f'<li class="card"><h3><button type="button" class="open" disabled>{name}</button></h3>'
-            f'<div class="trio">{"".join(figures)}</div><dl class="values">{"".join(terms)}</dl></li>\n'
-        )
-
-
-def _subject(about: Mapping[str, Any]) -> str:
-    return str(about.get("model") or about.get("outputs") or "a model")
-
-
-def _first(infos: Sequence[MetricInfo]) -> MetricInfo | None:
-    """Returns the metric that the images are sorted by at first: L1, or else the first one that there is."""
-    return next((info for info in infos if info.name == "l1"), infos[0] if infos else None)
-
-
-def _decimals(size: float) -> int:
-    """Returns how many decimals give a number of that size four digits."""
-    if not math.isfinite(size) or size == 0:
-        return 2
-    return min(6, max(0, 3 - math.floor(math.log10(abs(size)))))
-
-
-def _number(value: float, decimals: int) -> str:
-    text = f"{value:,.{decimals}f}" if math.isfinite(value) else f"{'-' * (value < 0)}∞"
-    return text.replace("-", "−")
-
-
-def _exact(value: float) -> str:
-    """Returns a number as JavaScript reads it."""
-    return repr(value).replace("inf", "Infinity")
-
-
-def _webp(values: npt.NDArray[np.uint8]) -> bytes:
-    image = Image.fromarray(values)
-    options: list[dict[str, Any]] = [{"quality": _QUALITY}]
-    if image.getcolors(256):  # of more colours lossless ones are never smaller, and take ten times as long
-        options.append({"lossless": True})
-    files = []
-    for chosen in options:
-        buffer = io.BytesIO()
-        image.save(buffer, "WEBP", **chosen)
-        files.append(buffer.getvalue())
-    return min(files, key=len)
-
-
-def _uri(kind: str, data: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def _escaped(text: str) -> str:
-    return html.escape(printable(text))

@@ -71,8 +71,9 @@ def _colours(generated: LabHistograms, real: LabHistograms) -> Figure:
     ours, theirs = generated.shares(), real.shares()
     grey = all(shares[1][-RANGES[1][0]] == shares[2][-RANGES[2][0]] == 1 for shares in (ours, theirs))
     count = 1 if grey else 3
-    figure = Figure(figsize=(1 + 3 * count, 3.7), layout="constrained")
-    panels = figure.subplots(1, count, sharey=True, squeeze=False)[0]
+    # Below one another, so that they fit a phone.
+    figure = Figure(figsize=(4.2, 0.7 + 2.6 * count), layout="constrained")
+    panels = figure.subplots(count, squeeze=False)[:, 0]
     least = min(float(shares[shares > 0].min()) for shares in (*ours, *theirs))
     chroma = [_extent(ours[channel] + theirs[channel], RANGES[channel][0]) for channel in (1, 2)]
     shown = min(low for low, _ in chroma), max(high for _, high in chroma)  # alike, so that a and b can be compared
@@ -90,9 +91,9 @@ def _colours(generated: LabHistograms, real: LabHistograms) -> Figure:
         axes.set_xlim(*((low, high) if channel == 0 else shown))
         axes.set_title(f"{CHANNELS[channel]}: intersection {overlaps[channel]:.2f}", fontsize=11)
         axes.set_xlabel(_MEANINGS[channel])
+        axes.set_ylabel("share of pixels")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("share of pixels")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return figure
 

@@ -21,6 +21,29 @@ _ARROWS = {"lower": "↓", "higher": "↑", "zero": "→0"}
 
 
 @dataclass(frozen=True)
+class Relation:
+    """How a metric of the inputs goes with the error.
+
+    Attributes:
+        name: of the metric.
+        label: its name for people.
+        rho: Spearman's rank correlation with the L1, -1 to 1.
+        low: low end of its 95 % bootstrap interval over images.
+        high: the high end.
+        l1_lowest: mean L1 of the quarter of images with the lowest values.
+        l1_highest: of the quarter with the highest ones.
+    """
+
+    name: str
+    label: str
+    rho: float
+    low: float
+    high: float
+    l1_lowest: float
+    l1_highest: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """An evaluation.
 
@@ -33,6 +56,7 @@ class Evaluation:
         values: by the name of an image metric, float64 `(N,)`, read-only.
         notes: what has to be known to read the table.
         details: what plots need: `confusion` (a table as JSON holds it), `lab` (histograms).
+        relations: how metrics of the inputs go with the L1 of the outputs.
         samples: the images; `None` if the evaluation was read from a file.
     """
 
@@ -43,6 +67,7 @@ class Evaluation:
     values: Mapping[str, Values]
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+    relations: tuple[Relation, ...] = ()
     samples: Samples | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -84,6 +109,7 @@ class Evaluation:
                 for row in self.rows
             ],
             "notes": self.notes,
+            "relations": [asdict(relation) for relation in self.relations],
             "confusion": self.details.get("confusion"),
             "image_metrics": [asdict(info) for info in self.image_metrics],
             "per_image": images,
@@ -113,11 +139,12 @@ class Evaluation:
             images = content.pop("per_image")
             values = {info.name: np.array([float(image[info.name]) for image in images]) for info in image_metrics}
             names = tuple(str(image["name"]) for image in images)
+            relations = tuple(Relation(**relation) for relation in content.pop("relations", ()))  # older ones: notes
             notes, confusion = tuple(content.pop("notes")), content.pop("confusion")
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{file} is no evaluation: {error}") from error
         details = {"confusion": confusion} if confusion else {}
-        return cls(content, rows, image_metrics, names, values, notes, details)
+        return cls(content, rows, image_metrics, names, values, notes, details, relations)
 
 
 def _number(value: float | None) -> float | str | None:

@@ -277,9 +277,8 @@ def _measured(
         tuple(info for info, _ in values),
         tuple(names),
         {info.name: array for info, array in values},
-        (),
+        tuple(messages),
         details,
-        samples,
+        samples=samples,
     )
-    relations = failures.notes(failures.relate(evaluation))
-    return dataclasses.replace(evaluation, notes=(*messages, *relations))
+    return dataclasses.replace(evaluation, relations=tuple(failures.relate(evaluation)))

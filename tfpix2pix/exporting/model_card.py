@@ -9,10 +9,11 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipelines import pages
 from pipelines.console import format_size
-from pipelines.inspection.page import printable
+from pipelines.pages import printable
 from pipelines.spec import Encoding
-from tfpix2pix import __version__, pages
+from tfpix2pix import __version__
 from tfpix2pix.exporting.comparison import Measured, table
 from tfpix2pix.exporting.job import Job, Subject
 from tfpix2pix.registry import VALIDATION_METRICS

@@ -12,9 +12,8 @@ from typing import Any
 import numpy.typing as npt
 import tensorflow as tf
 
-from pipelines import encode
+from pipelines import encode, pages
 from pipelines.cache import write_text_atomically
-from tfpix2pix import pages
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.inference.translator import Translator
 from tfpix2pix.serving.messages import MISSING, predict_request

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines import pages
 from pipelines.console import progress
-from tfpix2pix import pages
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.study import images
 from tfpix2pix.study.plan import KEY, Algorithm, Pair, Study

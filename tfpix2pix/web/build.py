@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines import pages
 from pipelines.catalog import licence
 from pipelines.spec import Encoding
-from tfpix2pix import pages
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.web import runtime
 

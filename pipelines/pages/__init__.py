@@ -1,10 +1,11 @@
-"""What the web pages of this package have in common: their parts, their colours, and that no text becomes a script."""
+"""What all web pages share: their style, how they are filled, and that no text becomes markup or a script."""
 
 from __future__ import annotations
 
 import base64
 import functools
 import hashlib
+import html
 import json
 from importlib import resources
 
@@ -15,9 +16,24 @@ def resource(package: str, name: str) -> str:
     return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
-def style(package: str) -> str:
-    """Returns a page's style, its package's `page.css`, behind the colours that all pages share."""
-    return resource(__name__, "colours.css") + "\n" + resource(package, "page.css")
+def style(package: str, *shared: str) -> str:
+    """Returns a page's style: the base of all pages, the shared sheets that it names, and its package's `page.css`."""
+    return "\n".join([*(resource(__name__, name) for name in ("base.css", *shared)), resource(package, "page.css")])
+
+
+def printable(text: str) -> str:
+    """Returns a text that any terminal and any file can hold: names of files can have any bytes."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def escaped(text: str) -> str:
+    """Returns any text as HTML that shows it, in an element or in a quoted attribute."""
+    return html.escape(printable(text))
+
+
+def escaped_command(command: str) -> str:
+    """Returns a command as HTML whose lines may break between two flags; report.css keeps them from breaking inside."""
+    return " ".join(f"<span>{escaped(word)}</span>" for word in command.split(" "))
 
 
 def fill(template: str, **values: str) -> str:
