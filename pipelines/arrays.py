@@ -164,7 +164,9 @@ def _one_image(file: Any, page: Any) -> tuple[str, tuple[int, ...]]:
     axes, shape = page.axes, page.shape
     if len(pages) > 1 or file.is_imagej or file.is_ome:
         series = file.series[0]
-        axes, shape = series.get_axes(squeeze=True), series.get_shape(squeeze=True)
+        # Without axes of length 1, whatever this version of tifffile makes of them.
+        kept = [(axis, size) for axis, size in zip(series.axes, series.shape, strict=True) if size > 1 or axis in "YX"]
+        axes, shape = "".join(axis for axis, _ in kept), tuple(size for _, size in kept)
         if len(file.series) > 1 and len(pages) > len(series.pages):
             raise ValueError(f"{len(pages)} images in one file; save the one that is meant as a file of its own")
     if set(axes) not in ({"Y", "X"}, {"Y", "X", "S"}, {"Y", "X", "C"}):
