@@ -16,7 +16,7 @@ from pathlib import Path
 
 import tyro
 
-from pipelines import catalog, console
+from pipelines import catalog, console, pages
 from pipelines.inspection import files
 from pipelines.inspection.config import InspectConfig, OwnConfig
 from pipelines.spec import DatasetError, Preprocessing
@@ -69,8 +69,8 @@ def _inspect(config: InspectConfig, preprocessing: Preprocessing) -> int:
     found["next"] = what, command = _next_step(config, bad=bool(found["faults"]), can_exclude=can_exclude)
     files.write(config.output, found, sheets)
     page.show(found)
-    print(f"\nPage: {page.printable(os.fspath(config.output / files.PAGE))}")
-    print(f"Next: {what}: {page.printable(command)}")
+    print(f"\nPage: {pages.printable(os.fspath(config.output / files.PAGE))}")
+    print(f"Next: {what}: {pages.printable(command)}")
     return 1 if found["faults"] else 0
 
 

@@ -103,7 +103,7 @@ def _frame(evaluation: Evaluation, plots: Sequence[Plot], cards: Cards) -> str:
         "plots": _plots(plots),
         "details": _details(about, [*(row.metric for row in evaluation.rows), *evaluation.image_metrics]),
     }
-    links = {"images": "Images", "metrics": "Metrics", "plots": "Plots", "details": "Details"}
+    links = [name for name in ("images", "metrics", "plots", "details") if sections.get(name, True)]
     return pages.fill(
         pages.resource(_PACKAGE, "page.html"),
         style=style,
@@ -112,7 +112,7 @@ def _frame(evaluation: Evaluation, plots: Sequence[Plot], cards: Cards) -> str:
         script_hash=pages.content_hash(script),
         title=escaped(f"Evaluation of {about.get('model') or about.get('outputs') or 'a model'}"),
         facts=_facts({key: about[key] for key in _HEAD if key in about}),
-        links="".join(f'<a href="#{key}">{text}</a>' for key, text in links.items() if sections.get(key, "+")),
+        links="".join(f'<a href="#{name}">{name.capitalize()}</a>' for name in links if len(links) > 1),
         examples=cards.examples(),
         first=f"of {escaped(first.label)}, worst first" if first else "of their names",
         options="".join(_option(info, info is first) for info in evaluation.image_metrics),

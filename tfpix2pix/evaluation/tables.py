@@ -18,7 +18,8 @@ def metrics(rows: Sequence[MetricRow]) -> str:
     with_real = any(row.real is not None for row in rows)
     lines = []
     for row in rows:
-        digits = decimals(row.value)
+        # Those of the largest number: an error near 0 needs no more digits than its interval.
+        digits = decimals(max(abs(value) for value in (row.value, row.low, row.high) if value is not None))
         interval = "–"
         if row.low is not None and row.high is not None:
             interval = f"{number(row.low, digits)} to {number(row.high, digits)}"
