@@ -198,7 +198,7 @@ def test_a_model_that_is_shipped(shipped, tmp_path):
         signatures["image_bytes"](image_bytes=tf.constant([file_bytes(20, 20), b"II*"]))
     shutil.copytree(shipped / "1", tmp_path / "1")
     model = open_model(tmp_path / "1")
-    assert (model.input_encoding, model.target_encoding, model.multiple) == (RGB, RGB, 32)
+    assert (model.input_encoding.depth, model.target_encoding, model.multiple) == (3, RGB, 32)
     drawing = np.full((200, 300, 3), 255, np.uint8)
     drawing[60:140, 100:104] = drawing[60:140, 200:204] = drawing[60:64, 100:204] = drawing[136:140, 100:204] = 0
     made = model.translate(drawing, size=(256, 256))
