@@ -140,6 +140,13 @@ def test_what_makes_no_table_is_refused(options):
         ablation(**options)
 
 
+def test_small_distances_keep_their_digits_and_large_peaks_need_none():
+    table = TABLES["generator"]
+    results = {variant.label: [result(kernel=0.00152, peak_2=124.65)] for variant in table.variants}
+    _, lines = summary.cells(summary.rows_of(table, results, dataset="facades"))
+    assert lines[0] == ["Encoder-decoder (L1)", "0.0015", "124.7"]
+
+
 def test_our_values_are_means_over_seeds_beside_the_papers():
     table = TABLES["generator"]
     results = {

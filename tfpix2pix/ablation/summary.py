@@ -25,6 +25,7 @@ _COLUMNS = {
     **{f"peak_{period}": f"peak {period} px" for period in (2, 4, 8)},
     **{f"lab_{channel.lower()}": f"colours {channel}" for channel in "Lab"},
 }
+_DECIMALS = {"kid": 4, "kernel": 4, **{f"peak_{period}": 1 for period in (2, 4, 8)}}  # of others 3, or 1 with a unit
 CITYSCAPES = "cityscapes"
 _ELSEWHERE = "The paper's numbers are of Cityscapes, another data set, so they aren't shown."
 _GAP, _PAPER, _INK = 6, (255, 255, 255), (60, 60, 60)
@@ -78,7 +79,7 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     ]
     if any(one.real is not None for one in shown):
         # The real images are the same for all rows, so any row tells what the segmentation network sees in them.
-        real = ["-" if one.real is None else f"{one.real:.3f}" for one in shown]
+        real = ["-" if one.real is None else f"{one.real:.{_decimals(one)}f}" for one in shown]
         lines.append(["real images", *map(_published, GROUND_TRUTH if paper else ()), *real])
     return header, lines
 
@@ -186,9 +187,13 @@ def _spread(results: Sequence[Evaluation], name: str) -> str:
     if not rows:
         return "-"
     values = [row.value for row in rows]
-    digits = 1 if rows[0].metric.unit else 3
+    digits = _decimals(rows[0])
     mean = f"{np.mean(values):.{digits}f}"
     return mean if len(values) == 1 else f"{mean} ± {(max(values) - min(values)) / 2:.{digits}f}"
+
+
+def _decimals(row: MetricRow) -> int:
+    return _DECIMALS.get(row.metric.name, 1 if row.metric.unit else 3)
 
 
 def _two_lines(head: str) -> tuple[str, str]:
