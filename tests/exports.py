@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image
 
+from tests.runs import NETWORKS
 from tfpix2pix.train import main as train
 
 
@@ -14,13 +15,5 @@ def little_run(make_folder):
         picture = Image.fromarray(rng.integers(0, 256, (4, 8, 3), dtype=np.uint8))
         picture.resize((64, 32), Image.Resampling.BICUBIC).save(folder / f"{number:02d}.png")
     workdir = make_folder("run")
-    flags = [
-        "--image-size=32",
-        "--base-filters=4",
-        "--recipe=paper",
-        "--patch-size=16",
-        "--steps=4",
-        "--sample-every=4",
-    ]
-    assert train([f"--dataset={folder}", f"--workdir={workdir}", *flags, "--steps=4", "--sample-every=4"]) == 0
+    assert train([f"--dataset={folder}", f"--workdir={workdir}", *NETWORKS, "--steps=4", "--sample-every=4"]) == 0
     return workdir

@@ -8,6 +8,9 @@ import numpy as np
 
 from tfpix2pix.config import DataConfig, ModelConfig, ObjectiveConfig, RunConfig, TrainConfig
 
+# The smallest networks of the paper, for the commands.
+NETWORKS = ("--recipe=paper", "--image-size=32", "--base-filters=4", "--patch-size=16")
+
 
 def small_config(dataset, workdir, **run):
     return TrainConfig(

@@ -13,6 +13,7 @@ from PIL import Image
 
 from pipelines.spec import RGB
 from tests.evaluated_runs import PALETTE, VAL, make_pairs, network, read, verb
+from tests.runs import NETWORKS
 from tests.verbs import evaluate
 from tfpix2pix.config import DataConfig
 from tfpix2pix.errors import ConfigError
@@ -37,15 +38,7 @@ def pairs(tmp_path_factory):
 def run(pairs, tmp_path_factory):
     """Labels -> photo, trained for a few steps."""
     workdir = tmp_path_factory.mktemp("runs") / "run"
-    small = [
-        "--image-size=32",
-        "--base-filters=4",
-        "--recipe=paper",
-        "--patch-size=16",
-        "--steps=4",
-        "--sample-every=4",
-    ]
-    assert train([f"--dataset={pairs}", f"--workdir={workdir}", *small, "--steps=4", "--sample-every=4"]) == 0
+    assert train([f"--dataset={pairs}", f"--workdir={workdir}", *NETWORKS, "--steps=4", "--sample-every=4"]) == 0
     return workdir
 
 

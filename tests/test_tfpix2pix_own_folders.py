@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pipelines import images
+from tests.runs import NETWORKS
 from tests.verbs import evaluate, export
 from tfpix2pix import train, translate
 from tfpix2pix.training.run_directory import RunDirectory
@@ -17,15 +18,7 @@ from tfpix2pix.training.run_directory import RunDirectory
 pytestmark = pytest.mark.slow
 
 LOW, HIGH = -1000, 3000
-SMALL = (
-    "--image-size=32",
-    "--base-filters=4",
-    "--recipe=paper",
-    "--patch-size=16",
-    "--steps=2",
-    "--sample-every=2",
-    "--dropout=0",
-)
+SMALL = (*NETWORKS, "--steps=2", "--sample-every=2", "--dropout=0")
 
 
 def verb(module, *flags):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tfpix2pix
-from tests.runs import small_config, weights
+from tests.runs import NETWORKS, small_config, weights
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.training.history import read_history
 from tfpix2pix.training.run_directory import RunDirectory
@@ -21,15 +21,7 @@ from tfpix2pix.training.workers import check_cluster
 pytestmark = pytest.mark.slow
 
 STEPS = 6
-FLAGS = [
-    "--image-size=32",
-    "--base-filters=4",
-    "--recipe=paper",
-    "--patch-size=16",
-    "--batch-size=2",
-    "--dropout=0",
-    "--ema=0.9",
-]
+FLAGS = [*NETWORKS, "--batch-size=2", "--dropout=0", "--ema=0.9"]
 
 
 def free_ports(count):
