@@ -1,1 +1,1 @@
-"""What maintainers run once: splits of data sets, pictures of documents."""
+"""What maintainers run once: splits of data sets, images of documents."""

@@ -67,8 +67,8 @@ class FeatureNetwork:
         images are kept for 30 days after their last use.
         """
         known = self._cached(images)
-        if known is not None and known.exists():
-            with contextlib.suppress(OSError, ValueError):  # of a damaged file, which is written again
+        if known is not None:
+            with contextlib.suppress(OSError, ValueError):  # none there, or a corrupt one, which is written again
                 found: npt.NDArray[np.float32] = np.load(known, allow_pickle=False)
                 os.utime(known)
                 return found
