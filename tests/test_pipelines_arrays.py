@@ -57,23 +57,23 @@ def test_the_layout_of_these_files_is_numpys():
     [
         (npy(head("(65535, 65535, 3)")), "megapixels"),
         (npy(head("(2147483647, 2147483647, 3)")), "megapixels"),
-        (npy(head("(9000, 9000, 3)")), "cut off"),
-        (npy(head("(4, 4, 4)")), "cut off"),
+        (npy(head("(9000, 9000, 3)")), "cut"),
+        (npy(head("(4, 4, 4)")), "cut"),
         (npy(head("(-1, 4, 3)")), r"shape \(-1, 4, 3\)"),
         (npy(head("(0, 4, 3)")), r"shape \(0, 4, 3\)"),
         (npy(head("()")), r"shape \(\)"),
-        (npy(head("(4, 4, 3")), "not an NPY file"),
-        (npy(head("(4L, 4L, 3L")), "not an NPY file"),  # numpy's tokenizer has an error of its own
-        (npy(head("(" * 3000)), "not an NPY file"),
-        (npy(head("-" * 9000 + "4")), "not an NPY file"),
-        (npy(head(dtype="'nonsense'")), "not an NPY file"),
-        (npy(head(dtype="'<f8'"), bytes(300)), "cut off"),
-        (npy(head(dtype="'<c8'"), bytes(384)), "type complex64"),
+        (npy(head("(4, 4, 3")), "NPY"),
+        (npy(head("(4L, 4L, 3L")), "NPY"),  # numpy's tokenizer has an error of its own
+        (npy(head("(" * 3000)), "NPY"),
+        (npy(head("-" * 9000 + "4")), "NPY"),
+        (npy(head(dtype="'nonsense'")), "NPY"),
+        (npy(head(dtype="'<f8'"), bytes(300)), "cut"),
+        (npy(head(dtype="'<c8'"), bytes(384)), "complex64"),
         (npy(head(dtype="[('a', '|u1')]")), "type"),
-        (b"\x93NUMPY\x09\0", "not an NPY file"),
-        (b"\x93NUMPY", "not an NPY file"),
+        (b"\x93NUMPY\x09\0", "NPY"),
+        (b"\x93NUMPY", "NPY"),
         (b"", "no array"),
-        (b"II*\0\xff\xff\xff\xff", "not a TIFF file"),
+        (b"II*\0\xff\xff\xff\xff", "TIFF"),
     ],
 )
 def test_broken_files_are_refused_before_they_cost_memory(data, said):
@@ -96,11 +96,11 @@ def test_what_a_tiff_declares_is_looked_at_before_it_is_decoded():
     grey = np.zeros((16, 16), np.uint8)
     with pytest.raises(ValueError, match="megapixels"):
         read(with_tag(tiff(grey), 257, 400_000_000))
-    with pytest.raises(ValueError, match="type complex64"):
+    with pytest.raises(ValueError, match="complex64"):
         read(tiff(grey.astype(np.complex64)))
-    with pytest.raises(ValueError, match="100000000 strips or tiles"):
+    with pytest.raises(ValueError, match="100000000"):
         read(with_tag(bytearray(with_tag(tiff(grey, rowsperstrip=1), 256, 1)), 257, 100_000_000))
-    with pytest.raises(ValueError, match="bytes in a file of"):
+    with pytest.raises(ValueError, match=str(2**31)):
         read(with_tag(tiff(grey), 279, 2**31))
 
 
@@ -109,7 +109,7 @@ def test_a_tiff_that_lacks_strips_or_tiles_is_refused(options):
     values = np.arange(1024, dtype=np.uint8).reshape(32, 32)
     data = tiff(values, **options)
     np.testing.assert_array_equal(read(bytes(data))[..., 0], values)
-    with pytest.raises(ValueError, match="cut off"):
+    with pytest.raises(ValueError, match="cut"):
         read(with_tag(data, 257, 3200))
 
 
@@ -123,7 +123,7 @@ def test_without_imagecodecs_a_strip_unpacks_to_no_more_than_its_share(monkeypat
         data = tiff(values, compression="zlib")
         place = len(data)
         bomb = with_tag(bytearray(with_tag(data, 273, place)), 279, 1039) + zlib.compress(bytes(2**20), 9)
-        with pytest.raises(ValueError, match="more than its share"):
+        with pytest.raises(ValueError, match="share"):
             read(bomb)
 
 
@@ -136,5 +136,5 @@ def test_without_imagecodecs_other_compressions_say_what_to_install(monkeypatch)
 
 def test_a_tiff_that_is_cut_off_is_refused():
     data = bytes(tiff(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)))
-    with pytest.raises(ValueError, match=r"can't be read|bytes in a file"):
+    with pytest.raises(ValueError, match="TIFF"):
         read(data[:-2000])

@@ -1,5 +1,6 @@
 """Situations from people's folders, each with its right outcome."""
 
+import re
 import unicodedata
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def test_12_kinds_that_cannot_be_read_are_named(tmp_path, photo):
         (tmp_path / "A").mkdir(exist_ok=True)
         (tmp_path / "A" / f"{number}.dcm").write_bytes(b"x")
         save(photo(number), tmp_path / "B" / f"{number}.png")
-    with pytest.raises(DatasetError, match=r"A holds no images\. .*A holds 3 files of a kind .*: \.dcm \(3\)"):
+    with pytest.raises(DatasetError, match=r"A .*\.dcm \(3\)"):
         open_dataset(str(tmp_path))
 
 
@@ -26,8 +27,8 @@ def test_12_photos_of_a_phone_among_others_are_named(tmp_path, photo):
         save(photo(number, SIZE, 2 * SIZE), tmp_path / f"{number}.png")
     (tmp_path / "4.HEIC").write_bytes(b"x")
     (tmp_path / "notes.txt").write_text("x")
-    (note,) = [note for note in open_dataset(str(tmp_path)).notes if "read" in note]
-    assert note.startswith(f"{tmp_path} holds 1 file of a kind that can't be read: .heic (1)")
+    (note,) = [note for note in open_dataset(str(tmp_path)).notes if ".heic (1)" in note]
+    assert str(tmp_path) in note
 
 
 def test_12_jfif_is_jpeg(tmp_path, photo):
@@ -47,8 +48,7 @@ def test_13_a_turned_photo_beside_a_flat_label_map_is_explained(tmp_path, photo)
         Image.fromarray(photo(number, 64, 96)).save(tmp_path / "A" / f"{number}.jpg", exif=exif)
         save(photo(number, 64, 96), tmp_path / "B" / f"{number}.png")
     (fault,) = faults_of(open_dataset(str(tmp_path))["train"])
-    assert "64x96 px (96x64 in the file, turned as the camera noted), but side B has" in fault.reason
-    assert fault.reason.endswith("has 96x64 px")
+    assert re.findall(r"\d+x\d+", fault.reason) == ["64x96", "96x64", "96x64"]
 
 
 def test_14_one_accented_name_in_two_unicode_forms_is_one_name(tmp_path, photo):
@@ -80,11 +80,11 @@ def test_15_a_folder_that_is_not_used_is_named(tmp_path, photo):
 def test_16_single_photos_are_not_read_as_pairs_without_a_word(tmp_path, photo):
     for number in range(3):
         save(photo(number, SIZE, SIZE), tmp_path / f"{number}.png")
-    with pytest.raises(DatasetError, match="read as two halves of 32x64 px"):
+    with pytest.raises(DatasetError, match="32x64 px"):
         open_dataset(str(tmp_path))
     for number in range(4, 9):
         save(photo(number, SIZE, 2 * SIZE), tmp_path / f"{number}.png")
-    assert any("px) is read as two halves of 32x64 px" in note for note in open_dataset(str(tmp_path)).notes)
+    assert any("32x64 px" in note for note in open_dataset(str(tmp_path)).notes)
 
 
 def test_17_twelve_files_with_one_fault_are_one_line(tmp_path, photo):
@@ -96,7 +96,7 @@ def test_17_twelve_files_with_one_fault_are_one_line(tmp_path, photo):
         (tmp_path / "A" / f"{number:02d}.png").write_bytes(b"")
     splits = open_dataset(str(tmp_path))
     text = group_faults([fault for source in splits.values() for fault in faults_of(source)])
-    assert text.startswith("\n  12 files: empty (0 bytes) (")
+    assert re.match(r"\n  12 files: .*\(0 bytes\) \(", text)
     assert text.count("\n") == 1
     assert "and 9 more" in text
 
@@ -116,12 +116,12 @@ def test_19_names_that_end_in_their_side_are_understood(tmp_path, photo):
 def test_22_colours_cannot_be_learned_from_grey_photos(tmp_path, photo):
     for number in range(3):
         save(photo(number)[..., 0], tmp_path / f"{number}.png")
-    with pytest.raises(DatasetError, match="are grey"):
+    with pytest.raises(DatasetError, match="grey"):
         open_dataset(str(tmp_path), task="colorization", preprocessing=PLAIN)
     for number in range(3, 8):
         save(photo(number), tmp_path / f"{number}.png")
     notes = open_dataset(str(tmp_path), task="colorization", preprocessing=PLAIN).notes
-    assert any("photos looked at are grey" in note for note in notes)
+    assert any("grey (" in note for note in notes)
 
 
 def test_24_an_empty_split_and_what_macs_leave(tmp_path, photo):
@@ -129,7 +129,7 @@ def test_24_an_empty_split_and_what_macs_leave(tmp_path, photo):
         save(photo(number, SIZE, 2 * SIZE), tmp_path / "train" / f"{number}.png")
     save(photo(0), tmp_path / "__MACOSX" / "train" / "._0.png")
     (tmp_path / "val").mkdir()
-    with pytest.raises(DatasetError, match=r"val is empty"):
+    with pytest.raises(DatasetError, match=f"{tmp_path / 'val'} .*empty"):
         open_dataset(str(tmp_path))
     save(photo(9, SIZE, 2 * SIZE), tmp_path / "val" / "9.png")
     assert open_dataset(str(tmp_path)).notes == []
@@ -152,7 +152,7 @@ def test_validation_is_never_training_or_test(tmp_path, photo):
     assert train | val == {str(number) for number in range(30)}
     assert not train & val
     assert len(test) == 5
-    assert any("held out" in note for note in splits.notes)
+    assert any(f"{len(val)} of 30 " in note for note in splits.notes)
 
 
 def test_adding_a_pair_moves_no_other(tmp_path, photo):
@@ -207,7 +207,7 @@ def test_excluding_by_the_users_path_in_every_kind_of_data_set(tmp_path, photo, 
     for split in ("train", "val"):
         assert rest[split].names == tuple(name for name in everything[split].names if name not in gone)
     (tmp_path / "list.txt").write_text("photos/3: x.png\nphotos/7.png\n")
-    with pytest.raises(DatasetError, match=r"list\.txt: 1 line names no file of photos:\n  photos/7\.png"):
+    with pytest.raises(DatasetError, match=r"list\.txt: 1 .*:\n  photos/7\.png"):
         open_dataset("photos", task="inpainting", preprocessing=PLAIN, exclude="list.txt")
 
 
@@ -294,8 +294,8 @@ def test_folders_and_images_beside_the_pairs_are_named(tmp_path, photo):
             save(photo(number), tmp_path / name / f"{number}.png")
     save(photo(9), tmp_path / "9.png")
     notes = open_dataset(str(tmp_path), preprocessing=PLAIN).notes
-    assert any("valA" in note and "isn't used" in note for note in notes)
-    assert any("1 image" in note and "isn't used" in note for note in notes)
+    assert any("valA" in note for note in notes)
+    assert any("1 image" in note for note in notes)
 
 
 def test_one_missing_partner_among_names_that_end_in_their_side_is_a_fault(tmp_path, photo):
@@ -312,5 +312,5 @@ def test_one_missing_partner_among_names_that_end_in_their_side_is_a_fault(tmp_p
 def test_a_folder_around_the_pairs_is_named(tmp_path, photo):
     save(photo(1), tmp_path / "data" / "A" / "1.png")
     save(photo(1), tmp_path / "data" / "B" / "1.png")
-    with pytest.raises(DatasetError, match=r"holds no images of its own, only in data/"):
+    with pytest.raises(DatasetError, match=" data/"):
         open_dataset(str(tmp_path), preprocessing=PLAIN)

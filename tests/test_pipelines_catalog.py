@@ -49,17 +49,17 @@ def test_counts_are_consistent_with_the_archives():
 def test_the_lines_that_people_choose_by():
     lines = catalog.available()
     assert list(lines) == list(DATASETS)
-    assert lines["facades"] == "photos of facades and their label maps, CMP (400 train, 100 val, 106 test)"
+    assert lines["facades"].endswith("(400 train, 100 val, 106 test)")
     assert lines["edges2handbags"].endswith("(about 138,500 train, 200 val; 8.6 GB)")
 
 
 def test_unknown_names_are_answered_with_the_known_ones(tmp_path):
     assert catalog.info("maps") is DATASETS["maps"]
-    with pytest.raises(DatasetError, match=r"no data set named 'map'\. Known data sets: facades, "):
+    with pytest.raises(DatasetError, match=r"'map'.*: facades, "):
         catalog.info("map")
     catalog.check_name("maps")
     catalog.check_name(str(tmp_path))
-    with pytest.raises(DatasetError, match=r"named 'map'\. Known data sets: cityscapes, ") as error:
+    with pytest.raises(DatasetError, match=r"'map'.*: cityscapes, ") as error:
         catalog.check_name("map")
     assert all(name in str(error.value) for name in DATASETS)
     assert len(str(error.value).splitlines()) == 2
@@ -79,4 +79,4 @@ def test_where_a_data_set_lies(tmp_path):
 
 def test_licences():
     assert "CC BY-SA 4.0" in catalog.licence("openmoji")
-    assert catalog.licence("/some/folder") == "Your own images: whatever you may do with them."
+    assert catalog.licence("/some/folder") not in {catalog.licence(name) for name in DATASETS}

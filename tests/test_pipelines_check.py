@@ -1,5 +1,6 @@
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_the_splits_of_one_folder_keep_each_others_results(files, looked_at):
 def test_a_result_counts_only_for_what_was_asked(files, write_picture):
     odd = settled(write_picture(files[0].with_name("odd.png"), width=65))
     assert photos([odd]) == []
-    assert "even width" in side_by_side([odd])[0].reason
+    assert "65x" in side_by_side([odd])[0].reason
     assert side_by_side(files, RGB) == []
     assert len(side_by_side(files, GREY)) == 4
 
@@ -198,29 +199,17 @@ def test_no_files_no_faults():
 @pytest.mark.parametrize(
     ("name", "shape", "dtype", "encoding", "message"),
     [
-        (
-            "colour.png",
-            (8, 8, 3),
-            "uint8",
-            GREY,
-            "it has 3 channels (colour), but this side's images have 1 (grey)",
-        ),
-        ("deep.png", (8, 8), "uint16", GREY, "its values are uint16, but this side's are uint8"),
-        (
-            "four.npy",
-            (8, 8, 4),
-            "uint8",
-            Encoding(channels=5),
-            "has 4 channels, but this side's images have 5 channels",
-        ),
-        ("colour.jpg", (8, 8, 3), "uint8", Encoding(channels=5), "has 3 channels (colour), but"),
-        ("float.npy", (8, 8, 5), "float32", Encoding(channels=5), "its values are float32"),
+        ("colour.png", (8, 8, 3), "uint8", GREY, "3 channels .* 1 "),
+        ("deep.png", (8, 8), "uint16", GREY, "uint16.*uint8"),
+        ("four.npy", (8, 8, 4), "uint8", Encoding(channels=5), "4 channels.*5 channels"),
+        ("colour.jpg", (8, 8, 3), "uint8", Encoding(channels=5), "3 channels.*5 channels"),
+        ("float.npy", (8, 8, 5), "float32", Encoding(channels=5), "float32.*uint8"),
         ("five.npy", (8, 8, 5), "uint8", Encoding(channels=5), None),
         ("deep.png", (8, 8), "uint16", Encoding(channels=1, dtype="uint16"), None),
         ("shallow.png", (8, 8, 3), "uint8", DEEP, None),
         ("grey.png", (8, 8), "uint8", RGB, None),
         ("alpha.png", (8, 8, 4), "uint8", RGB, None),
-        ("four.npy", (8, 8, 4), "uint8", RGB, "has 4 channels, but this side's images have 3 channels (colour)"),
+        ("four.npy", (8, 8, 4), "uint8", RGB, "4 channels.*3 channels"),
     ],
 )
 def test_channels_and_bits_must_fit(tmp_path, name, shape, dtype, encoding, message):
@@ -229,7 +218,7 @@ def test_channels_and_bits_must_fit(tmp_path, name, shape, dtype, encoding, mess
     if message is None:
         assert found == []
     else:
-        assert message in found[0].reason
+        assert re.search(message, found[0].reason)
         assert found[0].path == file
 
 
@@ -238,7 +227,7 @@ def test_an_image_on_its_side_is_measured_upright(tmp_path):
     exif[0x0112] = 6
     Image.new("RGB", (10, 5)).save(tmp_path / "turned.jpg", exif=exif)
     (fault,) = side_by_side([tmp_path / "turned.jpg"])
-    assert fault.reason.startswith("5x10 px (10x5 in the file")
+    assert fault.reason.startswith("5x10 px (10x5 ")
 
 
 def test_whatever_a_reader_raises_is_that_files_fault(files, monkeypatch):
@@ -257,7 +246,7 @@ def test_a_gif_of_comments_does_not_keep_pillow_busy(tmp_path, comment):
     data = file.read_bytes()
     start = data.index(b"\x2c\0\0\0\0")
     file.write_bytes(data[:start] + comment + data[start:])
-    assert photos([file])[0].reason == "a GIF file with too many comments before its image"
+    assert "comments" in photos([file])[0].reason
     file.write_bytes(data[:start] + b"\x21\xfe" + b"\xff" * 256 * 20 + b"\0" + data[start:])
     assert photos([file]) == []
 

@@ -206,14 +206,14 @@ def test_prepared_pairs_need_no_zips(data):
         again = load(data)
         assert names(again) == NAMES
         assert again["val"].sides == (RGB, LABEL_MAPS)
-    with pytest.raises(DatasetError, match=r"pairs have been prepared of other sizes: prepared_16x16"):
+    with pytest.raises(DatasetError, match="prepared_16x16"):
         load(data, (8, 8))
     made(data, "train", ULM).unlink()
-    with pytest.raises(DatasetError, match=rf"lacks 1 of its files, the first: .*{ULM}-"):
+    with pytest.raises(DatasetError, match=rf"prepared_16x16 .* 1 .*{ULM}-"):
         load(data)
     for not_made in ("", "[]", '{"train": ["x"]}'):
         (data / "prepared_16x16" / "complete.json").write_text(not_made)
-        with pytest.raises(DatasetError, match="Cityscapes isn't in"):
+        with pytest.raises(DatasetError, match=rf"{PHOTO_ZIP} \(.*{LABEL_ZIP}"):
             load(data)
 
 
@@ -236,7 +236,7 @@ def test_without_a_validation_split_pairs_are_held_out(tmp_path):
     splits = load(write_zips(tmp_path / "data", files))
     assert sorted([*splits["train"].names, *splits["val"].names]) == [AACHEN, ULM]
     assert len(splits.notes) == 1
-    assert "no validation split" in splits.notes[0]
+    assert "1 of 2 " in splits.notes[0]
 
 
 def test_without_the_zips_it_says_what_to_get_and_where_to_put_it(tmp_path):
@@ -257,12 +257,11 @@ def test_a_zip_that_is_corrupt_cut_off_or_missing_is_named(data):
         load(data)
     assert not (data / "prepared_16x16" / "complete.json").exists()
     (data / PHOTO_ZIP).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DatasetError, match=rf"{PHOTO_ZIP} can't be read; if it was cut off"):
+    with pytest.raises(DatasetError, match=rf"{PHOTO_ZIP} .*not a zip file"):
         load(data)
     (data / PHOTO_ZIP).unlink()
-    with pytest.raises(DatasetError, match=rf"{LABEL_ZIP} is there, but not {PHOTO_ZIP}") as error:
+    with pytest.raises(DatasetError, match=rf"{LABEL_ZIP} .*{PHOTO_ZIP}.*{PHOTO_ZIP}") as error:
         load(data)
-    assert f"download {PHOTO_ZIP}" in str(error.value)
     assert str(error.value).count(LABEL_ZIP) == 1
 
 
@@ -326,9 +325,9 @@ def test_corrupt_files_are_named_and_all_others_prepared(tmp_path, write):
 
 def test_what_cant_be_made_at_all_says_what_to_do(tmp_path, data):
     (data / "prepared_16x16").write_text("in the way")
-    with pytest.raises(DatasetError, match=r"can't be written to .*prepared_16x16: .*`data_dir`"):
+    with pytest.raises(DatasetError, match=r"prepared_16x16: .*`data_dir`"):
         load(data)
-    with pytest.raises(DatasetError, match=r"no pair of train/.*leftImg8bit/train/CITY/CITY_000000_000000"):
+    with pytest.raises(DatasetError, match="leftImg8bit/train/CITY/CITY_000000_000000"):
         load(write_zips(tmp_path / "val", scene("val", FRANKFURT, 3)))
 
 
@@ -368,7 +367,7 @@ def test_a_member_that_would_unpack_to_gigabytes_is_named_and_not_read(tmp_path)
                 archive.writestr(name, content)
     (data / LABEL_ZIP).write_bytes(packed.getvalue())
     assert len(packed.getvalue()) < 500_000
-    with pytest.raises(DatasetError, match="corrupt, cut off, or no PNG") as caught:
+    with pytest.raises(DatasetError, match="PNG") as caught:
         load(data)
     assert bomb in str(caught.value)
     assert made(data, "train", ULM).is_file()
@@ -378,5 +377,5 @@ def test_a_member_that_would_unpack_to_gigabytes_is_named_and_not_read(tmp_path)
 def test_a_corrupt_zip_is_named(data, damage):
     file = data / LABEL_ZIP
     file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(DatasetError, match=r"gtFine_trainvaltest\.zip can't be read"):
+    with pytest.raises(DatasetError, match=r"gtFine_trainvaltest\.zip .*not a zip file"):
         load(data)

@@ -143,7 +143,7 @@ def test_changed_archive_is_refused(server: Server, tmp_path: pathlib.Path) -> N
     shutil.rmtree(download.fetch("facades", server.url, tmp_path))
     old, server.body = server.body, archive(seed=7)
     for _ in range(2):  # also when it is tried again
-        with pytest.raises(download.DownloadError, match="has changed") as caught:
+        with pytest.raises(download.DownloadError, match="sha256") as caught:
             download.fetch("facades", server.url, tmp_path)
         assert hashlib.sha256(old).hexdigest() in str(caught.value)
         assert hashlib.sha256(server.body).hexdigest() in str(caught.value)
@@ -155,7 +155,7 @@ def test_changed_archive_is_refused(server: Server, tmp_path: pathlib.Path) -> N
 
 def test_record_that_is_no_record_is_reported(server: Server, tmp_path: pathlib.Path) -> None:
     (tmp_path / "facades.sha256").write_text("nonsense\n")
-    with pytest.raises(download.DownloadError, match=r"facades\.sha256 doesn't begin with a sha256"):
+    with pytest.raises(download.DownloadError, match=r"facades\.sha256"):
         download.fetch("facades", server.url, tmp_path)
 
 
@@ -175,7 +175,7 @@ def test_corrupt_archive_leaves_nothing(
 ) -> None:
     """A wrong archive must not even leave its checksum, to which the right one would be held."""
     good, server.body = server.body, corrupt(server.body)
-    with pytest.raises(download.DownloadError, match="by hand"):
+    with pytest.raises(download.DownloadError, match="`data_dir`"):
         download.fetch("facades", server.url, tmp_path)
     assert names(tmp_path) == NOTHING
     server.body = good
@@ -191,8 +191,8 @@ def test_server_that_is_down_is_reported_with_what_to_do(server: Server, tmp_pat
     message = str(caught.value)
     assert server.url in message
     assert "refused" in message
-    assert f"unpack it in {tmp_path} so that {tmp_path / 'facades' / 'train'} exists" in message
-    assert "as `data_dir`" in message
+    assert str(tmp_path / "facades" / "train") in message
+    assert "`data_dir`" in message
     assert not (tmp_path / "facades").exists()
 
 
@@ -236,7 +236,7 @@ def test_members_that_would_escape_are_refused(case: str, server: Server, tmp_pa
 
 def test_archive_of_another_data_set_is_refused(server: Server, tmp_path: pathlib.Path) -> None:
     server.body = archive(top="maps")
-    with pytest.raises(download.DownloadError, match=r"'maps/train/1\.jpg' isn't in facades/"):
+    with pytest.raises(download.DownloadError, match=r"'maps/train/1\.jpg' .*facades/"):
         download.fetch("facades", server.url, tmp_path)
     assert names(tmp_path) == NOTHING
 
@@ -274,7 +274,7 @@ def test_killed_attempt_does_not_disturb(
 
 
 def test_the_sha256_that_is_known_must_match(server: Server, tmp_path: pathlib.Path) -> None:
-    with pytest.raises(download.DownloadError, match="that this version of the package knows"):
+    with pytest.raises(download.DownloadError, match="0" * 64):
         download.fetch("facades", server.url, tmp_path, sha256="0" * 64)
     assert names(tmp_path) == NOTHING
     download.fetch("facades", server.url, tmp_path, sha256=hashlib.sha256(server.body).hexdigest())
@@ -287,8 +287,8 @@ def test_plain_http_is_only_a_way_out_and_is_logged(
     download.fetch("facades", server.url.replace("http://", "https://"), tmp_path)
     assert names(tmp_path) == COMPLETE
     (message,) = caplog.messages
-    assert message.startswith("facades.tar.gz can't be had over https (")
-    assert message.endswith(f"downloading {server.url}.")
+    assert message.startswith("facades.tar.gz ")
+    assert message.endswith(f" {server.url}.")
 
 
 def test_two_that_want_it_at_once_download_it_once(server: Server, tmp_path: pathlib.Path) -> None:
@@ -300,7 +300,7 @@ def test_two_that_want_it_at_once_download_it_once(server: Server, tmp_path: pat
 
 
 def test_full_disk_is_reported_before_any_request(server: Server, tmp_path: pathlib.Path) -> None:
-    with pytest.raises(download.DownloadError, match=r"disk .* too small, about [\d,]+ MB are needed.*`data_dir`"):
+    with pytest.raises(download.DownloadError, match=r"[\d,]{13,} MB .*[\d,]+ MB .*`data_dir`"):
         download.fetch("facades", server.url, tmp_path, archive_bytes=10**18)
     assert server.requests == []
 
@@ -316,7 +316,7 @@ def test_a_name_without_end_is_refused_unread(kind: bytes, server: Server, tmp_p
     info, _ = member("long", kind=kind)
     info.size = 2**31
     server.body = gzip.compress(gzip.decompress(archive())[:-10240]) + packed_end(info, 3)
-    with pytest.raises(download.DownloadError, match="a name or a comment that is too long"):
+    with pytest.raises(download.DownloadError, match="comment"):
         download.fetch("facades", server.url, tmp_path)
     assert names(tmp_path) == NOTHING
 
@@ -327,10 +327,10 @@ def test_a_bomb_is_refused_before_it_is_unpacked(
     info, _ = member("facades/train/9.jpg")
     info.size = 2**50
     server.body = gzip.compress(gzip.decompress(archive())[:-10240]) + packed_end(info, 3)
-    with pytest.raises(download.DownloadError, match=r"holds 1,125,899,907 MB or more, and [\d,]+ MB are free"):
+    with pytest.raises(download.DownloadError, match=r"1,125,899,907 MB .*[\d,]+ MB"):
         download.fetch("facades", server.url, tmp_path)
     server.body = archive()
     monkeypatch.setattr(download, "_MOST_MEMBERS", 2)
-    with pytest.raises(download.DownloadError, match="more than 2 members"):
+    with pytest.raises(download.DownloadError, match="2 members"):
         download.fetch("facades", server.url, tmp_path)
     assert names(tmp_path) == NOTHING

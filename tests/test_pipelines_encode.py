@@ -78,7 +78,7 @@ def test_lightness_alone_is_a_grey_picture():
 
 
 def test_chroma_needs_its_lightness():
-    with pytest.raises(ValueError, match="lightness"):
+    with pytest.raises(ValueError, match="`given`"):
         encode.to_image(tf.zeros((1, 1, 2)), CHROMA)
 
 
@@ -94,7 +94,7 @@ def test_json_round_trip(encoding):
     [{"kind": "other"}, {"dtype": "uint12"}, {"channels": 0}, {"kind": "labels"}, {"kind": "chroma", "channels": 1}],
 )
 def test_encodings_that_make_no_sense_are_refused(values):
-    with pytest.raises(ValueError, match=r"No such|Labels need|made of RGB"):
+    with pytest.raises(ValueError, match=r"kind=|2 to 255|RGB"):
         Encoding(**values)
 
 

@@ -277,7 +277,7 @@ def test_sixteen_bits_of_colour_in_a_png_are_kept(tmp_path, rng):
     np.testing.assert_allclose(images.read(tmp_path / "4.png", DEEP_RGB), expected, atol=0.51)
     assert images.read(tmp_path / "2.png", DEEP).shape == (5, 7, 1)
     # In a set of 8 bits they are refused, whatever the size, and white stays white the other way round.
-    with pytest.raises(images.ImageError, match="values are uint16"):
+    with pytest.raises(images.ImageError, match=r"uint16.*uint8"):
         images.read(tmp_path / "3.png")
     Image.new("L", (1, 1), 255).save(tmp_path / "1.png")
     assert images.read(tmp_path / "1.png", DEEP) == [[[65535]]]
@@ -307,7 +307,7 @@ def test_colours_that_nobody_converts_are_refused(tmp_path):
 
 def test_a_stack_is_refused_with_its_axes(tmp_path):
     tifffile.imwrite(tmp_path / "1.tif", np.zeros((5, 64, 64), np.uint8))
-    with pytest.raises(images.ImageError, match="stack of 5 images"):
+    with pytest.raises(images.ImageError, match=r"5 .*YX"):
         images.read(tmp_path / "1.tif")
 
 
@@ -342,7 +342,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch, form):
     assert images.read(file).shape == (1000, 3000, 3)
     monkeypatch.setattr(images, "MAX_PIXELS", 2_000_000)
     monkeypatch.setattr("pipelines.arrays.MAX_PIXELS", 2_000_000)
-    with pytest.raises(images.ImageError, match="more than 2 megapixels"):
+    with pytest.raises(images.ImageError, match=r"\b2 megapixels"):
         images.read(file)
 
 
@@ -365,9 +365,9 @@ def test_a_jpeg_that_claims_to_be_huge_costs_nothing(tmp_path):
 
 def test_a_jpeg_that_is_far_too_short_for_its_size_is_refused(tmp_path):
     write_jpeg_that_claims(tmp_path / "1.jpg", 9999, 10_000)
-    with pytest.raises(images.ImageError, match="a JPEG that is cut off"):
+    with pytest.raises(images.ImageError, match=r"JPEG.*cut"):
         images.read(tmp_path / "1.jpg")
-    with pytest.raises(sources.ERRORS, match=r"1\.jpg: a JPEG that is cut off"):
+    with pytest.raises(sources.ERRORS, match=r"1\.jpg: .*JPEG.*cut"):
         sources.read(str(tmp_path / "1.jpg"))
     # The emptiest image that an encoder makes isn't that short.
     options = {"quality": 1, "optimize": True, "progressive": True, "subsampling": 2}
@@ -405,7 +405,7 @@ def test_values_that_are_not_numbers_are_refused_and_others_clipped(tmp_path):
     np.save(tmp_path / "1.npy", np.array([[-2000.0, 0.5], [np.inf, 100.0]], np.float64))
     np.testing.assert_array_equal(images.read(tmp_path / "1.npy", encoding)[..., 0], [[-1000, 0.5], [3000, 100]])
     np.save(tmp_path / "1.npy", np.array([[np.nan, 0.5]], np.float32))
-    with pytest.raises(images.ImageError, match="1 values are not numbers"):
+    with pytest.raises(images.ImageError, match=r"1 .*NaN"):
         images.read(tmp_path / "1.npy", encoding)
 
 

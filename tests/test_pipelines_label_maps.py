@@ -1,5 +1,7 @@
 """Label maps from people's folders, each with its right classes."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -52,7 +54,7 @@ def test_1_indices_as_numpy_writes_them_become_one_channel_a_value(folders, dtyp
 def test_2_label_maps_without_one_hot_are_noted(folders):
     root = folders(lambda number: labels_of([0, 1, 2], number).astype(np.uint8))
     notes = open_dataset(str(root), preprocessing=PLAIN).notes
-    assert any(note.startswith("A looks like label maps (3 values)") and "`one_hot`" in note for note in notes)
+    assert any(re.match(r"A .*\(3 values\).*`one_hot`", note) for note in notes)
 
 
 @pytest.mark.parametrize("form", ["P", "RGBA"])
@@ -85,9 +87,8 @@ def test_4_a_value_that_only_validation_holds_is_noted_with_its_file(tmp_path, p
             save(photo(number), tmp_path / split / "B" / f"{number}.png")
     notes = open_dataset(str(tmp_path), preprocessing=ONE_HOT).notes
     file = tmp_path / "val" / "A" / "1.png"
-    assert [note for note in notes if "no training image has" in note] == [
-        f"{file} has 1 value that no training image has: 255; it counts as the nearest class."
-    ]
+    (note,) = [note for note in notes if str(file) in note]
+    assert re.search(r" 1 value .*: 255;", note)
 
 
 def test_5_stray_values_are_noted_and_too_many_counted(folders, tmp_path, photo):
@@ -97,9 +98,9 @@ def test_5_stray_values_are_noted_and_too_many_counted(folders, tmp_path, photo)
         return values
 
     notes = open_dataset(str(folders(make)), preprocessing=ONE_HOT).notes
-    assert any(note.startswith("3 of the 6 values of side A cover less than 0.1%") for note in notes)
+    assert any(re.match(r"3 .* 6 values .* A .* 0\.1%", note) for note in notes)
     save(photo(1)[..., 0], tmp_path / "A" / "3.png")
-    with pytest.raises(DatasetError, match=r"A/3\.png has \d+ values"):
+    with pytest.raises(DatasetError, match=r"A/3\.png .*\d+ values"):
         open_dataset(str(tmp_path), preprocessing=ONE_HOT)
 
 
@@ -109,12 +110,12 @@ def test_5_line_drawings_are_not_taken_for_label_maps(folders):
         image[number + 5] = 0
         return image
 
-    assert not any("label maps" in note for note in open_dataset(str(folders(make)), preprocessing=PLAIN).notes)
+    assert not any("`one_hot`" in note for note in open_dataset(str(folders(make)), preprocessing=PLAIN).notes)
 
 
 def test_6_masks_of_0_and_1_are_noted(folders):
     notes = open_dataset(str(folders(lambda n: labels_of([0, 1], n).astype(np.uint8), side="B"))).notes
-    assert any(note.startswith("The values of B are 0 and 1 only") for note in notes)
+    assert any("B=0:1" in note for note in notes)
 
 
 def test_21_side_by_side_label_maps_get_what_is_recommended(tmp_path, photo):
@@ -131,7 +132,7 @@ def test_21_side_by_side_label_maps_get_what_is_recommended(tmp_path, photo):
 
 def test_one_hot_of_files_that_cannot_be_read_says_so(folders):
     root = folders(lambda number: labels_of([0, 1], number).astype(np.uint64), ending=".npy")
-    with pytest.raises(DatasetError, match=r"side A: none of its images can be read \(.*uint64"):
+    with pytest.raises(DatasetError, match=r"side A: .*uint64"):
         open_dataset(str(root), preprocessing=ONE_HOT)
 
 
@@ -140,9 +141,9 @@ def test_2_label_maps_in_one_half_are_noted(tmp_path, photo):
         masks = labels_of([0, 1], number)
         save(np.concatenate([photo(number)[..., 0], masks], axis=1).astype(np.uint8), tmp_path / f"{number}.png")
     notes = open_dataset(str(tmp_path), preprocessing=PLAIN).notes
-    assert any(note.startswith("The values of B are 0 and 1 only") and "B=0:1" in note for note in notes)
+    assert any("B=0:1" in note for note in notes)
     for number in range(3):
         halves = [photo(number)[..., 0], labels_of([0, 90, 255], number)]
         save(np.concatenate(halves, axis=1).astype(np.uint8), tmp_path / f"{number}.png")
     notes = open_dataset(str(tmp_path), preprocessing=PLAIN).notes
-    assert any(note.startswith("B looks like label maps (3 values)") for note in notes)
+    assert any(re.match(r"B .*\(3 values\)", note) for note in notes)

@@ -77,7 +77,7 @@ def test_only_the_named_files_are_taken_in_whatever_order(tmp_path):
 @pytest.mark.parametrize("content", ["/etc/passwd", None])
 def test_a_link_or_nothing_in_place_of_a_file_is_refused(tmp_path, content):
     file = archive(tmp_path / "p.tgz", [("package/a", content)] if content else [("package/b", b"b")])
-    with pytest.raises(DownloadError, match=r"@made/up@1\.0\.0 has no file package/a"):
+    with pytest.raises(DownloadError, match=r"@made/up@1\.0\.0 .* package/a"):
         npm.unpack(file, package(file, "a"), tmp_path)
     assert not (tmp_path / "my-a").exists()
 

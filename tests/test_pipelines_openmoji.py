@@ -142,7 +142,7 @@ def test_another_jitter_has_images_of_its_own(package):
 def test_a_drawing_that_is_corrupt_is_named(package):
     load(32, 32)
     (package / "1F602.svg").write_text("<svg")
-    with pytest.raises(DatasetError, match=r"can't be drawn:\n  .*1F602\.svg: "):
+    with pytest.raises(DatasetError, match=r"\n  .*1F602\.svg: "):
         load(32, 32)
 
 

@@ -18,7 +18,7 @@ def test_split_gives_left_and_right():
 
 
 def test_split_refuses_an_odd_width():
-    with pytest.raises(tf.errors.InvalidArgumentError, match="even width"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="even"):
         ops.split_side_by_side(tf.zeros((2, 5, 3)))
 
 

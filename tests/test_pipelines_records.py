@@ -123,11 +123,11 @@ def test_what_was_shrunk_is_refused_where_it_is_wanted_larger(tmp_path, write_pi
     root = photos(tmp_path, write_picture, "inpainting")
     for wanted in ((32, 32), (24, 32), (16, 16)):
         load(root, "inpainting", height=wanted[0], width=wanted[1], resize="crop")
-    with pytest.raises(DatasetError, match="was prepared for the task inpainting, not pairs"):
+    with pytest.raises(DatasetError, match=r"task inpainting.* pairs"):
         load(root)
-    with pytest.raises(DatasetError, match=r"for 32x32 px, jitter 30, stretch, and 64x32 px, jitter 30, stretch is w"):
+    with pytest.raises(DatasetError, match=r"32x32 px, jitter 30, stretch.* 64x32 px, jitter 30, stretch"):
         load(root, "inpainting", height=64, width=32)
-    with pytest.raises(DatasetError, match=r"jitter 60, stretch is wanted\. Prepare it again"):
+    with pytest.raises(DatasetError, match="jitter 60, stretch"):
         load(root, "inpainting", height=32, width=32, jitter=60)
 
 
@@ -136,7 +136,7 @@ def test_drawings_of_edges_are_refused_unless_they_stay_as_they_are(tmp_path, wr
     root = photos(tmp_path, write_picture, "edges", jitter=0)
     assert load(root, "edges", height=32, width=32, jitter=0)["train"].sides[0].channels == 1
     for other in ({"height": 16}, {"jitter": 30}, {"resize": "crop"}):
-        with pytest.raises(DatasetError, match="was prepared for 32x32 px, jitter 0, stretch"):
+        with pytest.raises(DatasetError, match="32x32 px, jitter 0, stretch"):
             load(root, "edges", **{"height": 32, "width": 32, "jitter": 0, **other})
 
 
@@ -145,7 +145,7 @@ def test_a_named_data_set_that_is_drawn_for_a_size_is_refused_where_it_is_wanted
     monkeypatch.setitem(DATASETS, "synthetic", info)
     root = prepare_tfds.prepare(prepare_tfds.config_of("synthetic"), tmp_path)
     load(root, height=128, width=128)
-    with pytest.raises(DatasetError, match=r"for 256x256 px.* and 512x512 px"):
+    with pytest.raises(DatasetError, match=r"256x256 px.* 512x512 px"):
         load(root, height=512, width=512)
 
 
@@ -174,7 +174,7 @@ def test_pairs_are_excluded_by_the_users_own_paths(written, files, tmp_path):
     np.testing.assert_array_equal(pictures(source), wanted)
     assert source.faults() == []
     (tmp_path / "list.txt").write_text(f"{files / 'nothing.png'}\n")
-    with pytest.raises(DatasetError, match="names no file"):
+    with pytest.raises(DatasetError, match=r"list\.txt.*\n.*nothing\.png"):
         open_dataset(str(written), exclude=tmp_path / "list.txt")
 
 
@@ -202,7 +202,7 @@ def test_records_of_version_0_1_are_refused_with_the_way_out(root):
     sides = [{"kind": "image", "channels": 3, "bits": 8, "palette": [], "classes": []}] * 2
     old = {"task": "pairs", "size": [256, 256], "sides": sides, "names": metadata["names"]}
     (root / "metadata.json").write_text(json.dumps(old))
-    with pytest.raises(DatasetError, match=r"by another version of this package. Prepare it again with `pipelines"):
+    with pytest.raises(DatasetError, match=r" version .*`pipelines"):
         load(root)
 
 
@@ -211,14 +211,14 @@ def test_a_corrupt_record_is_an_error_that_names_the_pair(root):
     data[data.index(b"IHDR") :] = bytes(len(data) - data.index(b"IHDR"))
     source = load(root)["train"]
     shard(root, "train").write_bytes(data)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=f"the record of pair '{source.names[0]}' can't be read"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"'{source.names[0]}'"):
         next(iter(tf.data.Dataset.range(1).map(source.load)))
 
 
 def test_records_without_random_access_are_refused(tmp_path, files):
     config = PairsConfig(name="pairs", folder=files)
     root = prepare_tfds.prepare(config, tmp_path / "out", file_format="tfrecord")
-    with pytest.raises(DatasetError, match="holds tfrecord files, and training needs array_record"):
+    with pytest.raises(DatasetError, match=r"tfrecord.*array_record"):
         load(root)
 
 
@@ -235,7 +235,7 @@ def test_records_of_other_programs_are_refused(root, content):
     (root / "metadata.json").unlink()
     if content is not None:
         (root / "metadata.json").write_text(content)
-    with pytest.raises(DatasetError, match="was prepared by another program"):
+    with pytest.raises(DatasetError, match=" program"):
         load(root)
 
 
@@ -243,17 +243,17 @@ def test_names_that_are_not_as_many_as_the_records_are_refused(root):
     metadata = json.loads((root / "metadata.json").read_text())
     metadata["names"]["train"].pop()
     (root / "metadata.json").write_text(json.dumps(metadata))
-    with pytest.raises(DatasetError, match=r"holds (\d+) train pairs, and \d+ names"):
+    with pytest.raises(DatasetError, match=r"\d+ train pairs.* \d+ names"):
         load(root)
 
 
 def test_a_corrupt_description_is_an_error_that_names_it(root):
     (root / "dataset_info.json").write_text("{")
-    with pytest.raises(DatasetError, match=r"dataset_info.json can't be read"):
+    with pytest.raises(DatasetError, match=r"dataset_info\.json"):
         load(root)
 
 
 def test_the_missing_package_is_named(root, monkeypatch):
     monkeypatch.setitem(sys.modules, "array_record.python.array_record_module", None)
-    with pytest.raises(DatasetError, match="takes the package array_record, which can't be loaded"):
+    with pytest.raises(DatasetError, match="array_record_module"):
         load(root)

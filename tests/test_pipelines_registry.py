@@ -13,19 +13,19 @@ FACADES = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(DatasetError, match="no data set and no folder named 'faccades'") as error:
+    with pytest.raises(DatasetError, match="'faccades'") as error:
         pipelines.open_dataset("faccades")
     for name in pipelines.available():
         assert name in str(error.value)
 
 
 def test_missing_data_folder_is_named(tmp_path):
-    with pytest.raises(DatasetError, match="nowhere does not exist"):
+    with pytest.raises(DatasetError, match=r"`data_dir` .*nowhere"):
         pipelines.open_dataset("facades", tmp_path / "nowhere")
 
 
 def test_unknown_split_lists_the_known_ones():
-    with pytest.raises(DatasetError, match=r"no split 'test'\. It has: train, val"):
+    with pytest.raises(DatasetError, match=r"'test'.*: train, val"):
         pipelines.load("synthetic", "test")
 
 

@@ -1,8 +1,10 @@
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import DatasetError, check, open_dataset
+from pipelines import DatasetError, check, layout, open_dataset
 from pipelines.spec import RGB, faults_of
 
 
@@ -41,30 +43,30 @@ def test_two_folders_are_matched_by_name_whatever_the_ending(tmp_path, write_pic
 def test_every_unmatched_file_is_named(tmp_path, write_picture):
     for path in ("A/1.png", "A/only_a.png", "B/1.jpg", "B/only_b.jpg", "A/twice.png", "A/twice.jpg", "B/twice.png"):
         write_picture(tmp_path / path, 16, 16)
-    faults = "\n".join(map(str, faults_of(open_dataset(str(tmp_path))["train"])))
-    assert "only_a.png: no image of that name in" in faults
-    assert "only_b.jpg: no image of that name in" in faults
-    assert "the same name as twice.jpg" in faults
-    assert len(faults.splitlines()) == 3
+    faults = {fault.path.name: fault.reason for fault in faults_of(open_dataset(str(tmp_path))["train"])}
+    assert set(faults) == {"only_a.png", "only_b.jpg", "twice.png"}
+    assert str(tmp_path / "B") in faults["only_a.png"]
+    assert str(tmp_path / "A") in faults["only_b.jpg"]
+    assert "twice.jpg" in faults["twice.png"]
 
 
 def test_two_folders_without_a_common_name(tmp_path, write_picture):
     write_picture(tmp_path / "A" / "1.png")
     write_picture(tmp_path / "B" / "2.png")
-    with pytest.raises(DatasetError, match="has a partner of the same name"):
+    with pytest.raises(DatasetError, match=r"A \(1 .*B \(1 "):
         open_dataset(str(tmp_path))
 
 
 @pytest.mark.parametrize(
     ("made", "message"),
-    [([], "is empty"), (["A/1.png"], "only one of the two folders"), (["val/1.png"], "no train")],
+    [([], "empty"), (["A/1.png"], "A/ and B/"), (["val/1.png"], " val .*train")],
 )
 def test_folders_without_pairs_say_how_to_lay_them_out(tmp_path, write_picture, made, message):
     for path in made:
         write_picture(tmp_path / path)
     with pytest.raises(DatasetError, match=message) as error:
         open_dataset(str(tmp_path))
-    assert "matched by name" in str(error.value)
+    assert layout.LAYOUTS in str(error.value)
 
 
 def test_a_single_pair_is_trained_on_and_looked_at(tmp_path, write_picture):
@@ -94,11 +96,11 @@ def test_bad_files_are_named_with_what_is_wrong(tmp_path, write_picture):
     faults = {fault.path.name: fault.reason for fault in check.faults(pairs, "side_by_side", (RGB,))}
     assert set(faults) == {"empty.jpg", "text.png", "cut.jpg", "cut.png", "odd.png", "bomb.png"}
     assert "0 bytes" in faults["empty.jpg"]
-    assert "not an image" in faults["text.png"]
-    assert "cut off" in faults["cut.jpg"]
-    assert "cut off" in faults["cut.png"]
-    assert "65x32 px: a side-by-side image must have an even width" in faults["odd.png"]
-    assert "more than 100 megapixels" in faults["bomb.png"]
+    assert "kind" in faults["text.png"]
+    assert "cut" in faults["cut.jpg"]
+    assert "cut" in faults["cut.png"]
+    assert "65x32 px" in faults["odd.png"]
+    assert "100 megapixels" in faults["bomb.png"]
 
 
 def test_two_pictures_of_one_pair_may_differ_in_scale_but_not_in_shape(tmp_path, write_picture):
@@ -107,4 +109,4 @@ def test_two_pictures_of_one_pair_may_differ_in_scale_but_not_in_shape(tmp_path,
     assert check.faults([scaled], "two_files", (RGB, RGB)) == []
     (fault,) = check.faults([other], "two_files", (RGB, RGB))
     assert fault.path.name == "c.png"
-    assert fault.reason == "60x40 px, but side B has 40x60 px"
+    assert re.fullmatch(r"60x40 px.* B .*40x60 px", fault.reason)

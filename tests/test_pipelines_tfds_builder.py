@@ -198,16 +198,16 @@ def test_other_pairs_of_the_same_name_are_refused(tmp_path, facades, write_pictu
     config = PairsConfig(name="mine", folder=facades)
     result = prepare_tfds.prepare(config, tmp_path / "out")
     write_picture(facades / "train" / "99.jpg")
-    with pytest.raises(DatasetError, match=r"other names, originals\. Delete that folder") as error:
+    with pytest.raises(DatasetError, match="names, originals") as error:
         prepare_tfds.prepare(config, tmp_path / "out")
     assert str(result) in str(error.value)
-    with pytest.raises(DatasetError, match=r"file format \(array_record\)"):
+    with pytest.raises(DatasetError, match=r"\(array_record\)"):
         prepare_tfds.prepare(config, tmp_path / "out", file_format="tfrecord")
 
 
 def test_bad_files_are_named_before_anything_is_written(tmp_path, facades):
     (facades / "train" / "bad.jpg").write_text("no image")
-    with pytest.raises(DatasetError, match=r"1 file can't be used:\n  .*bad.jpg: not an image"):
+    with pytest.raises(DatasetError, match=r"\n  .*bad\.jpg: "):
         prepare_tfds.prepare(PairsConfig(name="mine", folder=facades), tmp_path / "out")
     assert not list(tmp_path.glob("out/pix2pix/mine/1*"))
 
@@ -221,7 +221,7 @@ def test_photos_are_stored_once(tmp_path, write_picture):
     builder = Pix2pix(config=config, data_dir=tmp_path)
     datasets = prepared(builder)
     assert set(datasets["train"].element_spec) == {"a", "name"}
-    assert "the same image" in builder.info.description
+    assert "same" in builder.info.description
     source = open_dataset(str(tmp_path / "photos"), preprocessing=Preprocessing(32, 32), task="colorization")["train"]
     for index, example in enumerate(datasets["train"].as_numpy_iterator()):
         np.testing.assert_array_equal(example["a"], source.load(tf.constant(index, tf.int64))[0])
@@ -265,7 +265,7 @@ def test_beam_writes_the_same_examples(tmp_path, facades, beam_without_network):
 
 def test_beam_names_the_pair_that_cannot_be_read(tmp_path, facades, beam_without_network):
     (facades / "val" / "1.jpg").write_text("no picture")
-    with pytest.raises(Exception, match=r"The pair '1' of .* \(val\) can't be read"):
+    with pytest.raises(Exception, match=r"'1' .*\(val\)"):
         prepare_tfds.prepare(PairsConfig(name="mine", folder=facades), tmp_path / "out", beam_runner="DirectRunner")
     assert not list(tmp_path.glob("out/pix2pix/mine/1*"))
 
@@ -276,7 +276,7 @@ def test_a_worker_that_finds_other_pairs_says_so(facades, write_picture):
     digest = tfds_builder._names_sha256(opening.open())
     write_picture(facades / "train" / "99.jpg")
     opening = tfds_builder.dataclasses.replace(opening, names_sha256=digest)
-    with pytest.raises(DatasetError, match="A worker finds other pairs"):
+    with pytest.raises(DatasetError, match=f"worker .*{facades}"):
         tfds_builder._beam_example(0, opening, "train")
 
 
@@ -319,10 +319,10 @@ def test_the_verb_finds_a_named_data_set_where_it_is_told_to(tmp_path, facades):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--dataset=nothing"], "There is no data set and no folder named 'nothing'"),
-        (["--dataset={empty}"], "is empty"),
-        (["--dataset=facades", "--data-dir={empty}/missing"], "does not exist"),
-        (["--dataset=facades", "--task=edges"], "takes a folder of photos"),
+        (["--dataset=nothing"], "'nothing'"),
+        (["--dataset={empty}"], " empty"),
+        (["--dataset=facades", "--data-dir={empty}/missing"], "/missing "),
+        (["--dataset=facades", "--task=edges"], "task edges"),
     ],
 )
 def test_the_verbs_errors_are_one_line(tmp_path, capsys, arguments, message):
@@ -340,7 +340,7 @@ def test_the_verb_says_how_to_train_on_what_was_made_for_a_size(tmp_path, write_
     words = "--task=inpainting --image-size=32x32 --jitter=0 --resize=crop"
     assert capsys.readouterr().out.endswith(f"Next: python -m tfpix2pix.train --dataset={result} {words}\n")
     assert prepare_tfds.main([f"--dataset={tmp_path / 'photos'}", "--jitter=-1"]) == 2
-    assert "--jitter must be from 0" in capsys.readouterr().err
+    assert "--jitter " in capsys.readouterr().err
 
 
 def test_value_ranges_are_written_as_for_training(tmp_path, capsys):
@@ -350,7 +350,7 @@ def test_value_ranges_are_written_as_for_training(tmp_path, capsys):
             np.save(tmp_path / "own" / side / f"{number}.npy", np.full((8, 8), number, np.int16))
     arguments = [f"--dataset={tmp_path / 'own'}", f"--output={tmp_path / 'out'}"]
     assert prepare_tfds.main(arguments) == 2
-    assert "by --value-range, such as A=" in capsys.readouterr().err
+    assert " --value-range" in capsys.readouterr().err
     assert prepare_tfds.main([*arguments, "--value-range=A=0:5,B=-1:.5"]) == 0
     sides = open_dataset(str(tmp_path / "out" / "pix2pix" / "own" / str(Pix2pix.VERSION)))["train"].sides
     assert [side.value_range for side in sides] == [(0, 5), (-1, 0.5)]

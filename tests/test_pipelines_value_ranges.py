@@ -25,9 +25,7 @@ def test_11_scientific_values_need_a_range_and_keep_their_units(folders, dtype, 
         return (np.random.default_rng(number).random((SIZE, SIZE)) * 5000 - 1500).astype(dtype)
 
     root = folders(make, ending=ending)
-    with pytest.raises(
-        DatasetError, match=r"Side A holds .* values, from -1[45]\d\d.* to 34.*`value_range`, such as A="
-    ):
+    with pytest.raises(DatasetError, match=r" A .* -1[45]\d\d.* 34.*`value_range`.* A="):
         open_dataset(str(root), preprocessing=PLAIN)
     splits = open_dataset(str(root), preprocessing=PLAIN, value_range={"*": (-1000, 3000)})
     side_a, side_b = splits["train"].sides
@@ -117,5 +115,5 @@ def test_arrays_with_channels_first_are_refused_by_what_they_are(folders, photo)
 @pytest.mark.parametrize(("values", "suggestion"), [([np.nan, 2, np.inf, 7], "A=2:7"), ([3, 3, 3, 3], "A=3:4")])
 def test_the_suggested_value_range_can_be_used(folders, values, suggestion):
     root = folders(lambda _: np.array(values, np.float32).reshape(2, 2), ending=".npy")
-    with pytest.raises(DatasetError, match=f"such as {suggestion};"):
+    with pytest.raises(DatasetError, match=f" {suggestion};"):
         open_dataset(str(root), preprocessing=PLAIN)
