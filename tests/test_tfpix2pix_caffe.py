@@ -96,13 +96,13 @@ def test_shapes_may_be_unpacked(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (layer("one", blob(np.ones(4)))[:-3], "after the end"),
-        (layer("one", field(5, struct.pack("<3f", 1, 2, 3)) + field(7, field(1, 4))), "3 values for the shape"),
-        (layer("one", field(5, b"12345") + field(7, field(1, 1))), "no .caffemodel"),
-        (b"\xff" * 20, "doesn't end"),
-        (b"<html>", "no .caffemodel"),
-        (layer("relu"), "no layers with weights"),
-        (b"", "no layers with weights"),
+        (layer("one", blob(np.ones(4)))[:-3], "3 bytes"),
+        (layer("one", field(5, struct.pack("<3f", 1, 2, 3)) + field(7, field(1, 4))), r"3 .*\(4,\)"),
+        (layer("one", field(5, b"12345") + field(7, field(1, 1))), r" \.caffemodel"),
+        (b"\xff" * 20, "number"),
+        (b"<html>", r" \.caffemodel"),
+        (layer("relu"), "weights"),
+        (b"", "weights"),
     ],
 )
 def test_unsound_files_are_refused(tmp_path, content, said):
@@ -252,9 +252,9 @@ def test_photos_are_prepared_as_in_the_papers_code(blobs, weights_file, rng):
 def test_files_of_other_networks_are_refused(blobs, tmp_path):
     path = tmp_path / "net.caffemodel"
     for changed, said in (
-        ({"score_fr": None}, "no layer score_fr"),
-        ({"upscore8": None}, "0 blobs for layer 'upscore8', which takes 1"),
-        ({"fc7_cs": blobs["score_fr"]}, "weights of layer 'fc7' have the shapes"),
+        ({"score_fr": None}, "layer score_fr"),
+        ({"upscore8": None}, "0 .*'upscore8'.* 1"),
+        ({"fc7_cs": blobs["score_fr"]}, "'fc7'"),
     ):
         content = {name: values for name, values in (blobs | changed).items() if values}
         path.write_bytes(b"".join(layer(name, *map(blob, values)) for name, values in content.items()))
@@ -262,5 +262,5 @@ def test_files_of_other_networks_are_refused(blobs, tmp_path):
             fcn8s.load_fcn8s(path, (32, 48))
     with pytest.raises(ConfigError, match="fc7"):
         load_segmentation_network(path)
-    with pytest.raises(ConfigError, match="can't be read"):
+    with pytest.raises(ConfigError, match=r"none\.caffemodel"):
         load_segmentation_network(tmp_path / "none.caffemodel")

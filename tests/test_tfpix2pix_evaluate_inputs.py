@@ -1,6 +1,7 @@
 """What `evaluate` makes of labels, noise, tasks, encodings and sizes."""
 
 import itertools
+import re
 import shutil
 import sys
 from types import SimpleNamespace
@@ -53,25 +54,25 @@ def test_generated_labels_are_scored_by_the_nearest_colour_and_compared(pairs, t
         assert result.metrics[f"seg_{key}"].value == pytest.approx(getattr(expected, key))
         assert result.metrics[f"seg_{key}"].real is None
     said = next(note for note in result.notes if "table 6" in note)
-    assert "trained with L1+cGAN" in said
+    assert " L1+cGAN" in said
     assert "L1 .86/.42/.35" in said
     assert "--" not in said  # a library doesn't name flags
 
     assert verb(f"--model={tmp_path / 'l1'}", f"--output={second}", f"--compare={first}") == 0
     other = Evaluation.read(second / "evaluation.json")
-    assert f"Compared with {tmp_path / 'cgan'} (trained with L1+cGAN; this one with L1):" in other.notes
+    assert any(re.search(rf"{tmp_path / 'cgan'} .*L1\+cGAN.* L1\b", note) for note in other.notes)
     difference = other.values["l1"] - result.values["l1"]
     low, high = bootstrap.interval(difference, resamples=50)
     found = next(note for note in other.notes if note.startswith("L1: "))
     assert f"{difference.mean():+.4g}, 95 % interval {low:+.4g} to {high:+.4g}" in found
-    assert found.endswith("0 lies outside." if low > 0 or high < 0 else "don't tell the two apart.")
+    assert ("outside" in found) == (low > 0 or high < 0)
     values = [of.metrics["seg_iou"].value for of in (other, result)]
     assert "IoU: {:.4g} here, {:.4g} there.".format(*values) in other.notes
 
     assert verb(f"--model={tmp_path / 'l1'}", f"--output={tmp_path / 'o'}", f"--compare={first}", "--images=3") == 2
-    assert "of the same images" in capsys.readouterr().err
+    assert "\n  images: " in capsys.readouterr().err
     assert verb(f"--model={tmp_path / 'l1'}", f"--output={tmp_path / 'o'}", f"--segmentation-network={tmp_path}") == 2
-    assert "is no segmentation network" in capsys.readouterr().err
+    assert "segmentation.json" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- a perfect model
@@ -127,7 +128,7 @@ def test_noise_is_of_a_seed_and_normalisation_by_the_images_own_statistics(norm,
 def test_noise_that_a_model_does_not_have_is_refused(pairs, tmp_path, capsys):
     model = made(tmp_path / "run", trained_generator(), DataConfig(str(pairs), direction="AtoB", image_size=(32, 32)))
     assert verb(f"--model={model}", f"--output={tmp_path / 'o'}", "--protocol=paper") == 2
-    assert "has no noise" in capsys.readouterr().err
+    assert " noise" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- other images
@@ -152,7 +153,7 @@ def test_tasks_on_photos(task, tmp_path, rng):
     model = made(tmp_path / "run", generator, data, *sides)
     assert verb(f"--model={model}", f"--output={tmp_path / 'o'}", "--split=train") == 0
     result = Evaluation.read(tmp_path / "o" / "evaluation.json")
-    assert "seen these pairs" in result.notes[0]
+    assert "training" in result.notes[0]
     given, output, target = (read(tmp_path / "o", side).astype(int) for side in ("input", "output", "target"))
     originals = np.stack([np.asarray(Image.open(folder / "train" / f"{number}.png")) for number in (1, 2, 3)])
     assert np.abs(target - originals).max() <= 3  # Lab and back
@@ -203,7 +204,7 @@ def test_sixteen_bits_and_many_channels_are_scored_as_a_screen_shows_them(tmp_pa
     model = made(tmp_path / "run", trained_generator(channels=(5, 5)), data, deep, deep)
     assert verb(f"--model={model}", f"--output={tmp_path / 'o'}") == 0
     result = Evaluation.read(tmp_path / "o" / "evaluation.json")
-    assert result.notes[0].endswith("the first 3 of 5 channels, uint16 values from 0 to 65535 as 8 bits.")
+    assert re.search(r"3 of 5 channels.*uint16 .*0 .*65535 .*8 bits", result.notes[0])
     assert result.names == ("0", "1")
     first = np.load(tmp_path / "pairs" / "val" / "B" / "0.npy")
     np.testing.assert_array_equal(read(tmp_path / "o", "target")[0], (first >> 8)[..., :3])
@@ -220,7 +221,7 @@ def test_a_declared_range_is_what_is_scored_and_shown(tmp_path, rng):
     model = made(tmp_path / "run", trained_generator(channels=(1, 1)), data, scans, scans)
     assert verb(f"--model={model}", f"--output={tmp_path / 'o'}") == 0
     result = Evaluation.read(tmp_path / "o" / "evaluation.json")
-    assert result.notes[0].endswith("int16 values from -1000 to 3000 as 8 bits.")
+    assert re.search(r"int16 .*-1000 .*3000 .*8 bits", result.notes[0])
     first = np.load(tmp_path / "pairs" / "val" / "B" / "0.npy").astype(float)
     expected = np.clip(255 * (first + 1000) / 4000, 0, 255)
     np.testing.assert_allclose(read(tmp_path / "o", "target")[0, ..., 0], expected, atol=0.51)
@@ -259,5 +260,5 @@ def test_images_too_small_for_ssim_and_a_single_one_for_distances_of_sets(pairs,
     assert {(row.low, row.high) for row in result.rows} == {(None, None)}  # nothing is known of other images
     assert [line.split()[-2] for line in result.table().splitlines()[1:]] == ["-"] * 6
     assert result.values["novelty"] > 0
-    assert any("SSIM needs" in note for note in result.notes)
-    assert any("Kernel distance needs 8" in note for note in result.notes)
+    assert any("SSIM" in note for note in result.notes)
+    assert any("Kernel distance" in note and " 8" in note for note in result.notes)

@@ -198,7 +198,7 @@ def test_all_images_are_there_the_worst_first(written):
 
 def test_the_page_begins_with_the_best_the_median_and_the_worst(written):
     found = read(written())
-    assert found.of("h2")[0] == "Best, median and worst L1"
+    assert found.of("h2")[0].endswith(" L1")
     rows = [row.removesuffix("inputoutputtarget") for row in found.of("li", kind="card example")]
     assert rows == ["BestL10.0000B1", f"MedianL10.3000{NAMES[4]}", "WorstL10.4000b9"]
     places = [int(attrs["data-card"]) for attrs in found.attributes("button") if "data-card" in attrs]
@@ -320,7 +320,7 @@ def test_metrics_that_are_best_at_zero(written):
 def test_images_that_do_not_fit_are_refused(tmp_path):
     inputs, outputs, targets = images()
     file = tmp_path / "index.html"
-    with pytest.raises(ValueError, match="6 names, but 5 output"):
+    with pytest.raises(ValueError, match=r"6 names.* 5 output"):
         write_page(replace(evaluation(), samples=Samples(outputs[:5], targets, inputs)), [], file)
     with pytest.raises(ValueError, match="targets"):
         write_page(replace(evaluation(), samples=Samples(outputs, targets / 255, inputs)), [], file)

@@ -1,4 +1,5 @@
 import io
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -106,18 +107,19 @@ def test_nearly_constant_scores_have_an_interval():
 def test_notes_say_what_was_found():
     relation = Relation("flat_share", "Largest flat region", 0.5, 0.25, 0.75, 0.2, 0.4)
     edges = Relation("edge_density", "Edge density", -0.5, -0.75, -0.25, 0.4, 0.2)
-    assert notes([relation, edges]) == [
-        "Do inputs with a larger flat region have a higher L1? As in the paper (rank correlation +0.50, 95 % interval "
-        "+0.25 to +0.75).",
-        "Do inputs with fewer edges have a higher L1? As in the paper (rank correlation -0.50, 95 % interval -0.75 to "
-        "-0.25).",
-    ]
-    assert finding(replace(edges, rho=0.5, low=0.25, high=0.75)) == "Unlike the paper"
+    flat, thin = notes([relation, edges])
+    assert re.search(r"flat region .*L1.* \+0\.50, .* \+0\.25 .* \+0\.75", flat)
+    assert re.search(r"edges .*L1.* -0\.50, .* -0\.75 .* -0\.25", thin)
+    assert finding(relation) == finding(edges)
+    assert finding(edges) in flat
+    assert finding(replace(edges, rho=0.5, low=0.25, high=0.75)) != finding(edges)
 
 
 @pytest.mark.parametrize(("low", "high"), [(-0.1, 0.4), (0.0, 0.4), (-0.4, 0.0)])
 def test_findings_do_not_claim_what_may_be_chance(low, high):
-    assert finding(Relation("novelty", "Distance to training inputs", 0.2, low, high, 0.3, 0.35)) == "Not clear"
+    unclear = Relation("novelty", "Distance to training inputs", 0.2, low, high, 0.3, 0.35)
+    claims = replace(unclear, low=0.1, high=0.4), replace(unclear, rho=-0.2, low=-0.4, high=-0.1)
+    assert finding(unclear) not in {finding(claim) for claim in claims}
 
 
 def test_every_score_has_words():
@@ -147,7 +149,7 @@ def test_plot_takes_any_name_and_an_input_that_is_like_no_other():
 
 
 def test_no_relations_no_plot():
-    with pytest.raises(ValueError, match="at least one relation"):
+    with pytest.raises(ValueError, match="relation"):
         plot(some(), [])
 
 
@@ -192,9 +194,9 @@ def test_sheet_of_few_images(tmp_path):
 def test_images_that_do_not_fit(tmp_path, wrong):
     images = coloured(3, 32, 32)
     images[wrong] = images[wrong][:, :16]
-    with pytest.raises(ValueError, match="three images of one size"):
+    with pytest.raises(ValueError, match=r"3 names.*\(3, 16, 32, 3\)"):
         worst_sheet(result_of([0.1, 0.2, 0.3]), *images, tmp_path / "worst.png")
-    with pytest.raises(ValueError, match="Each of the 2 names"):
+    with pytest.raises(ValueError, match="2 names"):
         worst_sheet(result_of([0.1, 0.2]), *coloured(3, 32, 32), tmp_path / "worst.png")
     assert list(tmp_path.iterdir()) == []
 

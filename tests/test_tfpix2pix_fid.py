@@ -93,10 +93,10 @@ def test_sets_that_cannot_be_compared_are_refused(rng):
     values = rng.normal(size=(4, 3))
     for distance in (fid.frechet_distance, kid.kernel_distance, fid.resample, kid.resample):
         for wrong in (values[:, :2], values[:1], values[0], np.where(values > 9, values, np.nan)):
-            with pytest.raises(ValueError, match="Features must be finite"):
+            with pytest.raises(ValueError, match="finite"):
                 distance(values, wrong)
     for resample in (fid.resample, kid.resample):
-        with pytest.raises(ValueError, match="of the same images"):
+        with pytest.raises(ValueError, match=r"\(4, 3\) .*\(3, 3\)"):
             resample(values, values[:3])
     with pytest.raises(ValueError, match="0"):
         kid.kernel_distance(values, values, subsets=0)
@@ -198,17 +198,17 @@ def test_other_graphs_are_refused(tmp_path):
     (tmp_path / "empty.pb").write_bytes(b"")
     for name, said in (
         ("small", "5 features"),
-        ("text", "is not the"),
+        ("text", r"text\.pb .*2015-12-05"),
         ("empty", "pool_3:0"),
-        ("none", "can't be read"),
+        ("none", r"none\.pb"),
     ):
         with pytest.raises(ConfigError, match=said):
             features.inception2015(str(tmp_path / f"{name}.pb"))
     with tarfile.open(tmp_path / "empty.tgz", "w:gz"):
         pass
-    with pytest.raises(ConfigError, match="holds no classify_image"):
+    with pytest.raises(ConfigError, match="classify_image"):
         features.inception2015(str(tmp_path / "empty.tgz"))
-    with pytest.raises(ConfigError, match="needs the graph"):
+    with pytest.raises(ConfigError, match=r"inception-2015-12-05\.tgz"):
         features.feature_network("inception2015")
     with pytest.raises(ConfigError, match="vgg16_hed_conv5"):
         features.feature_network("resnet")
@@ -219,7 +219,7 @@ def test_keras_inception_says_what_to_do_offline(monkeypatch):
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr(keras.applications, "InceptionV3", offline)
-    with pytest.raises(ConfigError, match=r"URL fetch failure.*vgg16_hed_conv5, which works offline"):
+    with pytest.raises(ConfigError, match=r"URL fetch failure.*vgg16_hed_conv5"):
         features.inceptionv3_keras()
 
 

@@ -127,12 +127,12 @@ def test_other_arrays_are_refused(metric):
     for wrong in (flat(0)[0], flat(0).astype(np.float32), flat(0)[:0]):
         with pytest.raises(ValueError, match=r"uint8 \(N, H, W, C\)"):
             metric(wrong, wrong)
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match=r"\(1, 16, 16, 3\) .*\(1, 17, 17, 3\)"):
         metric(flat(0), flat(0, 17))
 
 
 def test_ssim_refuses_images_below_its_window():
-    with pytest.raises(ValueError, match="at least 11 px"):
+    with pytest.raises(ValueError, match="11 px"):
         ssim.ssim(flat(0, 10), flat(0, 10))
 
 
@@ -205,11 +205,11 @@ def test_matrices_of_images_add_up_to_a_plain_count(seed):
 
 
 def test_labels_that_are_no_class_are_refused():
-    with pytest.raises(ValueError, match=r"0 to 2, or 255\. Received: 7"):
+    with pytest.raises(ValueError, match=r"0 to 2, .*255.* 7"):
         segmentation.confusion(np.full((1, 2, 2), 7), np.zeros((1, 2, 2)), 3)
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match=r"\(1, 2, 2\), \(1, 2, 3\)"):
         segmentation.confusion(np.zeros((1, 2, 2)), np.zeros((1, 2, 3)), 3)
-    with pytest.raises(ValueError, match="nothing to compare"):
+    with pytest.raises(ValueError, match="class"):
         segmentation.class_metrics(np.zeros((2, 3), np.int64))
 
 
@@ -243,7 +243,7 @@ def test_fcn_score_by_hand_with_the_real_row_beside():
     assert ours.accuracy_of_class[0] == 1.0
     assert ours.accuracy_of_class[1] < 1.0
     assert theirs.to_json()["pixel_accuracy"] == 1.0
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match=r"\(1, 4, 4, 3\) .*\(1, 4, 4\)"):
         fcn_score.fcn_score(segment, generated, labels[..., None].repeat(3, -1).astype(np.uint8), labels, 2)
 
 
@@ -275,7 +275,7 @@ def test_bootstrap_of_any_statistic(rng):
     low, high = bootstrap.interval(matrices, accuracy, resamples=500)
     assert low < segmentation.class_metrics(matrices.sum(0)).pixel_accuracy < high
     for wrong in (np.array([]), np.array([np.nan])):
-        with pytest.raises(ValueError, match="none of them NaN"):
+        with pytest.raises(ValueError, match="NaN"):
             bootstrap.interval(wrong)
     with pytest.raises(ValueError, match="confidence=1"):
         bootstrap.interval(np.ones(3), confidence=1)

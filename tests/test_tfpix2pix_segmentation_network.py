@@ -101,7 +101,7 @@ def test_nothing_is_replaced_unless_it_is_said_and_one_seed_gives_one_network(tr
     (tmp_path / "out" / "segmentation.json").write_text("{}")
     again = flags(pairs, tmp_path / "out", *LENGTH)
     assert segmentation.main(again) == 2
-    assert "holds a segmentation network" in capsys.readouterr().err
+    assert "--overwrite" in capsys.readouterr().err
     assert segmentation.main([*again, "--overwrite"]) == 0
     first, second = (keras.models.load_model(folder / "segmentation.keras") for folder in (trained, tmp_path / "out"))
     for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
@@ -142,18 +142,18 @@ def test_no_two_modules_of_metrics_import_one_another_even_by_way_of_others():
 def test_a_training_that_diverges_writes_nothing(pairs, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(train, "LinearDecay", lambda *_: float("nan"))
     assert segmentation.main(flags(pairs, tmp_path / "out", "--steps=2")) == 1
-    assert "loss is nan" in capsys.readouterr().err
+    assert " nan" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_data_without_labels_are_refused(pairs, pairs_folder, tmp_path, capsys):
     assert segmentation.main(flags(pairs_folder, tmp_path / "out", "--steps=1")) == 2
-    assert "label map" in capsys.readouterr().err
+    assert " neither " in capsys.readouterr().err
     both = tmp_path / "both"
     for side in ("A", "B"):
         shutil.copytree(pairs / "train" / "A", both / side)
     assert segmentation.main(flags(both, tmp_path / "out", "--steps=1")) == 2
-    assert "both of the sides" in capsys.readouterr().err
+    assert " both " in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -211,13 +211,13 @@ def test_a_saved_model_without_its_signature_is_refused(tmp_path):
 
 def test_what_is_no_segmentation_network_is_refused(trained, tmp_path):
     for path in (tmp_path, tmp_path / "none.keras"):
-        with pytest.raises(ConfigError, match="is no segmentation network"):
+        with pytest.raises(ConfigError, match=r"segmentation\.keras .*segmentation\.json"):
             load_segmentation_network(path)
     (tmp_path / "segmentation.json").write_text("{}")
     with pytest.raises(ConfigError, match="image_size"):
         load_segmentation_network(tmp_path)
     shutil.copy(trained / "segmentation.json", tmp_path)
-    with pytest.raises(ConfigError, match=r"segmentation\.keras can't be read"):
+    with pytest.raises(ConfigError, match=r"segmentation\.keras"):
         load_segmentation_network(tmp_path)
 
 

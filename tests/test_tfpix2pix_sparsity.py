@@ -149,7 +149,7 @@ def test_a_half_empty_map_is_told_from_a_busy_one():
     "bad", [np.zeros((2, 8, 8), np.uint8), np.zeros((1, 8, 8, 3)), np.zeros((0, 8, 8, 3), np.uint8)]
 )
 def test_what_are_no_images(measure, bad):
-    with pytest.raises(ValueError, match="`images` must be uint8"):
+    with pytest.raises(ValueError, match=r"`images` .*uint8"):
         measure(bad)
 
 
@@ -167,7 +167,7 @@ def test_novelty_by_hand():
 def test_duplicates_count_once():
     training = np.array([[0.0], [2], [2], [2], [2], [4]])  # nearest others of all six: mostly at 0
     np.testing.assert_allclose(novelty(np.array([[5.0], [2]]), training), [0.5, 0])
-    with pytest.raises(ValueError, match=r"two training inputs that differ. There are: 1"):
+    with pytest.raises(ValueError, match=r"differ.*: 1"):
         novelty(np.zeros((1, 2)), np.ones((7, 2)))
 
 
@@ -205,12 +205,12 @@ def test_training_inputs_are_not_new_and_no_unit_matters(training, unit):
     [((3,), (4, 2)), ((3, 2), (4, 3)), ((0, 2), (4, 2)), ((3, 0), (4, 0)), ((3, 2), (4, 2, 1))],
 )
 def test_features_that_do_not_fit(features, training, rng):
-    with pytest.raises(ValueError, match=r"Features must be \(N, D\)"):
+    with pytest.raises(ValueError, match=r"\(N, D\)"):
         novelty(rng.normal(size=features), rng.normal(size=training))
 
 
 def test_features_that_are_no_use(rng):
-    with pytest.raises(ValueError, match="at least two"):
+    with pytest.raises(ValueError, match=r"differ.*: 1"):
         novelty(np.zeros((1, 2)), np.zeros((1, 2)))
     with pytest.raises(ValueError, match="finite"):
         novelty(np.full((1, 2), np.nan), rng.normal(size=(3, 2)))
