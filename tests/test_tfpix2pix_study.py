@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -95,7 +96,7 @@ def test_the_key_names_the_algorithms_and_knows_a_change(folder, study, tmp_path
     data = json.loads((folder / "key.json").read_text())
     data["seed"] = 1
     (tmp_path / "key.json").write_text(json.dumps(data))
-    with pytest.raises(ConfigError, match="was changed"):
+    with pytest.raises(ConfigError, match="changed"):
         Study.read(tmp_path)
 
 
@@ -118,7 +119,7 @@ def test_templates_of_a_hit_hold_the_address(tmp_path):
     assert 'href="https://pages.test/a?b=1&amp;c=%22%3C"' in html
     assert 'name="answers"' in html
     read_me = (folder / "README.txt").read_text(encoding="utf-8")
-    assert "2 practice trials with feedback and 4 without" in read_me
+    assert re.search(r"\b2 practice trials .*\b4 ", read_me)
     assert "{{" not in read_me
 
 
@@ -132,9 +133,9 @@ def test_images_without_a_partner_are_left_out_and_named(tmp_path, capsys):
     (tmp_path / "fake" / "01.png").rename(tmp_path / "fake" / "01.txt")
     assert build(tmp_path) == 0
     said = capsys.readouterr().err
-    assert "net: real image alone: no fake image has its name" in said
-    assert "net: real image 01: no fake" in said
-    assert "net: fake image 00: no real" in said
+    assert "net: real image alone: " in said
+    assert "net: real image 01: " in said
+    assert "net: fake image 00: " in said
     assert len(Study.read(tmp_path / "out").algorithms[0].test) == 2
 
 
@@ -150,11 +151,12 @@ def test_unpaired_with_other_names_and_numbers():
     found = images.match(["a", "b", "c", "d"], ["b", "x", "y"], paired=False, seed=0)
     assert len(found.pairs) == 3
     assert len(found.left_out) == 1
-    assert "there are only 3 fakes" in found.left_out[0]
+    assert " 3 fakes" in found.left_out[0]
     assert ("b", "b") not in found.pairs
     alone = images.match(["a"], ["a"], paired=False, seed=0)
     assert alone.pairs == ()
-    assert "no fake of another name" in alone.left_out[0]
+    assert len(alone.left_out) == 1
+    assert "real image a: " in alone.left_out[0]
 
 
 def test_pairs_draws_the_same_images_for_every_algorithm(tmp_path):
@@ -255,7 +257,7 @@ def test_a_reduced_size_needs_no_note_and_other_shapes_are_no_pair():
     data, worries = images.alike(photo(128, 64), photo(128, 64, seed=1), 32)
     assert [decoded(png).shape for png in data] == [(16, 32, 3)] * 2
     assert worries == []
-    with pytest.raises(images.UnusableImageError, match="128x64 and 64x64"):
+    with pytest.raises(images.UnusableImageError, match=r"128x64 .*64x64"):
         images.alike(photo(128, 64), photo(64, 64))
 
 
@@ -268,7 +270,7 @@ def test_fakes_of_a_lossy_format_are_noted_once(tmp_path, capsys):
             Image.fromarray(values).save(tmp_path / kind / f"{number}.{ending}")
     assert build(tmp_path) == 0
     (line,) = notes_in(capsys.readouterr().err)
-    assert ": 4, such as" in line
+    assert ": 4, " in line
     for file in (tmp_path / "out" / "site" / "images").iterdir():
         with Image.open(file) as image:
             assert (image.format, image.size) == ("PNG", (64, 32))
@@ -280,20 +282,20 @@ def test_fakes_of_a_lossy_format_are_noted_once(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--trials=9"], "net has 4 usable pairs, but 1 practice trials and 9 others need 10"),
+        (["--trials=9"], "net .* 4 .* 1 practice .* 9 .* 10"),
         (["--trials=0"], "trials"),
         (["--pairs=2"], "pairs"),
         (["--url=http://pages.test"], "https://"),
         (["--fake=net=real"], "net, net"),
-        (["--fake=\x1b[2J=real"], "control characters: '\\x1b[2J'"),
-        (["--fake=b=nowhere"], "nowhere is not a folder"),
+        (["--fake=\x1b[2J=real"], r"'\\x1b\[2J'"),
+        (["--fake=b=nowhere"], "nowhere "),
     ],
 )
 def test_wrong_flags_exit_with_2_and_leave_nothing(flags, message, tmp_path, capsys):
     make_images(tmp_path / "real", 4, 0)
     make_images(tmp_path / "fake", 4, 100)
     assert build(tmp_path, *flags) == 2
-    assert message in capsys.readouterr().err
+    assert re.search(message, capsys.readouterr().err)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fake", "real"]
 
 
@@ -302,16 +304,16 @@ def test_a_taken_output_and_names_that_clash(tmp_path, capsys):
     make_images(tmp_path / "fake", 4, 100)
     assert build(tmp_path) == 0
     assert build(tmp_path) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert f"{tmp_path / 'out'} " in capsys.readouterr().err
     (tmp_path / "real" / "00.jpg").write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"both 00\.jpg and 00\.png"):
+    with pytest.raises(ConfigError, match=r"00\.jpg .*00\.png"):
         images.find(tmp_path / "real")
 
 
 def test_a_fake_without_a_name_is_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
         verbs.main(["build", "--real=a", "--fake=b", "--output=c"])
-    assert "give a name and a folder" in capsys.readouterr().err
+    assert "'b'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("flags", "paired"), [([], True), (["--paired"], True), (["--unpaired"], False)])
@@ -432,14 +434,14 @@ def spoil_nan(data):
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (spoil_incomplete, "incomplete: 3 of 4 answers"),
-        (spoil_order, "not the trials that seed 0 draws for person 6"),
-        (spoil_study, "answers to another study ('0'"),
-        (spoil_shown, "longer or shorter than 1000 ms, in 1 of 4 trials"),
-        (spoil_nan, "longer or shorter than 1000 ms, in 1 of 4 trials"),
-        (spoil_left, "left the page while the images were shown, in 1 of 4"),
-        (spoil_answer, "neither 1 nor 2"),
-        (spoil_person, "no person's number"),
+        (spoil_incomplete, "3 of 4 answers"),
+        (spoil_order, "seed 0 .*person 6"),
+        (spoil_study, "study.*'0'"),
+        (spoil_shown, " 1000 ms, .*1 of 4 "),
+        (spoil_nan, " 1000 ms, .*1 of 4 "),
+        (spoil_left, "^left .*1 of 4 "),
+        (spoil_answer, " 1 .* 2"),
+        (spoil_person, "number"),
     ],
 )
 def test_answers_are_dropped_with_a_reason(spoil, reason, folder, study, tmp_path, capsys):
@@ -450,7 +452,7 @@ def test_answers_are_dropped_with_a_reason(spoil, reason, folder, study, tmp_pat
     assert score(folder, tmp_path) == 0
     [dropped] = result(tmp_path)["dropped"]
     assert dropped["answers"] == str(tmp_path / "bad.json")
-    assert reason in dropped["reason"]
+    assert re.search(reason, dropped["reason"])
     assert f"dropped: {tmp_path / 'bad.json'}: {dropped['reason']}" in capsys.readouterr().err
     assert result(tmp_path)["algorithms"][0]["persons"] == 1
 
@@ -478,7 +480,7 @@ def test_a_second_time_does_not_count(folder, study, tmp_path):
         (tmp_path / f"{name}.json").write_text(json.dumps(answers(study, 0)))
     assert score(folder, tmp_path) == 0
     [dropped] = result(tmp_path)["dropped"]
-    assert dropped["reason"] == f"person 0 has answered already, in {tmp_path / 'a.json'}"
+    assert re.fullmatch(f"person 0 .*{tmp_path / 'a.json'}", dropped["reason"])
 
 
 def test_mechanical_turks_csv_and_json(folder, study, tmp_path):
@@ -509,14 +511,14 @@ def test_mechanical_turks_csv_and_json(folder, study, tmp_path):
 
 def test_score_exits_with_2_on_wrong_arguments(folder, study, tmp_path, capsys):
     assert score(folder, tmp_path) == 2
-    assert "holds no .json or .csv file" in capsys.readouterr().err
+    assert re.search(r" \.json .*\.csv ", capsys.readouterr().err)
     (tmp_path / "a.json").write_text(json.dumps(answers(study, 0)))
     assert score(tmp_path, tmp_path) == 2
-    assert "has no readable key.json" in capsys.readouterr().err
+    assert "No such file" in capsys.readouterr().err
     assert score(folder, tmp_path, "--seed=-1") == 2
     (tmp_path / "key.json").write_text("{}")
     assert score(tmp_path, tmp_path) == 2
-    assert "is corrupt" in capsys.readouterr().err
+    assert "corrupt" in capsys.readouterr().err
     (tmp_path / "batch.csv").write_text("WorkerId,Input.x\n")
     assert score(folder, tmp_path) == 2
-    assert "has no column Answer.answers; its columns are: WorkerId, Input.x" in capsys.readouterr().err
+    assert re.search(r" Answer\.answers; .*: WorkerId, Input\.x", capsys.readouterr().err)
