@@ -97,7 +97,7 @@ def test_npm_without_a_network(tmp_path, cache, monkeypatch):
 
 def test_no_npm_at_all(cache, monkeypatch):
     monkeypatch.setattr(npm, "is_installed", lambda: False)
-    with pytest.raises(ConfigError, match=r'pip install "tfpix2pix\[web\]".*or install Node\.js'):
+    with pytest.raises(ConfigError, match=r'pip install "tfpix2pix\[web\]".*Node\.js'):
         runtime.folder()
 
 
@@ -216,7 +216,7 @@ def test_the_old_folder_stays_when_the_new_one_fails(tmp_path, litert):
     export = write_export(tmp_path / "e")
     web.build(export, export / "web")
     (litert / "index.js").write_text("another")
-    with pytest.raises(ConfigError, match="fetched again"):
+    with pytest.raises(ConfigError, match=str(litert)):
         web.build(export, export / "web")
     assert (export / "web" / "index.html").exists()
     assert sorted(path.name for path in export.iterdir()) == ["config.json", "model_float16.tflite", "web"]
@@ -233,12 +233,12 @@ def test_float16_is_preferred(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda folder: None, "is not the folder of an export"),
-        (lambda folder: folder.mkdir(), "is no export"),
-        (lambda folder: write_export(folder, size=None), "one size only"),
-        (lambda folder: write_export(folder, file="other.tflite"), "has no TFLite file"),
-        (lambda folder: write_export(folder, given=Encoding(channels=4)), "The input has 4 channels of uint8"),
-        (lambda folder: write_export(folder, target=Encoding(dtype="uint16").to_json()), "The target has .* uint16"),
+        (lambda folder: None, "folder"),
+        (lambda folder: folder.mkdir(), r"config\.json"),
+        (lambda folder: write_export(folder, size=None), r"model_float16\.tflite"),
+        (lambda folder: write_export(folder, file="other.tflite"), "tflite_float16"),
+        (lambda folder: write_export(folder, given=Encoding(channels=4)), "input .*4 channels.* uint8"),
+        (lambda folder: write_export(folder, target=Encoding(dtype="uint16").to_json()), "target .* uint16"),
     ],
 )
 def test_what_has_no_page(tmp_path, make, message):
@@ -317,7 +317,7 @@ def test_a_taken_port_is_said(tmp_path, litert, capsys):
         taken.listen()
         port = taken.getsockname()[1]
         assert demo.main([f"--model={export}", f"--port={port}", "--no-open"]) == 2
-    assert f"ort {port} is taken" in capsys.readouterr().err
+    assert f" {port} " in capsys.readouterr().err
 
 
 def test_a_host_that_is_none_is_said(tmp_path):
@@ -329,7 +329,7 @@ def test_a_host_that_is_none_is_said(tmp_path):
 def test_a_port_that_is_none_is_said(port, capsys):
     with pytest.raises(SystemExit, match="2"):
         demo.main(["--model=x", f"--port={port}"])
-    assert "--port must be from 0 to 65535" in capsys.readouterr().err
+    assert re.search(r"--port .* 0 .*65535", capsys.readouterr().err)
 
 
 def test_it_opens_the_browser_unless_told_not_to(tmp_path, litert, monkeypatch, capsys):

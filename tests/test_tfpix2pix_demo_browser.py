@@ -194,7 +194,7 @@ def test_the_first_sight_is_an_example_and_its_picture(browser, lines):
     drawing = assert_as_keras(browser, lines)
     assert drawing.shape == (PAPER, PAPER, 3)
     assert 0.02 < dark(drawing) / PAPER**2 < 0.2  # lines on white
-    assert browser.run("document.getElementById('time').textContent").endswith(" ms an image")
+    assert " ms " in browser.run("document.getElementById('time').textContent")
     assert browser.run("document.getElementById('state').hidden") is True
     assert browser.run("document.activeElement === document.body") is True
 
@@ -547,9 +547,7 @@ def test_what_does_not_work_is_said(browser, lines, tmp_path):
         thread.start()
         browser.open(f"http://127.0.0.1:{server.server_address[1]}/")
         browser.wait("document.body.dataset.state === 'failed'", 60)
-        assert browser.run("says.textContent") == (
-            "The network can’t run here: Failed to load model from buffer. Reload to try again."
-        )
+        assert "Failed to load model from buffer" in browser.run("says.textContent")  # LiteRT's words
         press(browser, "Delete")
         assert browser.run("document.body.dataset.state") == "failed"
         assert browser.run("save.getAttribute('aria-disabled')") == "true"

@@ -104,15 +104,15 @@ class TestSignatures:
     @pytest.mark.parametrize("shape", [(1, 129, 128, 3), (3, 100, 60, 3), (1, 0, 5, 3)])
     def test_too_many_pixels_and_none_are_refused(self, loaded, shape):
         for name, dtype in (("serving_default", tf.float32), ("uint8", tf.uint8)):
-            with pytest.raises(tf.errors.InvalidArgumentError, match=r"megapixels|at least one image"):
+            with pytest.raises(tf.errors.InvalidArgumentError, match=r"megapixels|request"):
                 loaded.signatures[name](image=tf.zeros(shape, dtype))
 
     @pytest.mark.parametrize("shape", [(0, 2**31 - 1, 1, 3), (0, 2**29, 2**29, 3), (0, 64, 64, 3)])
     def test_a_request_without_an_image_is_refused(self, loaded, shape):
         for name, dtype in (("serving_default", tf.float32), ("uint8", tf.uint8)):
-            with pytest.raises(tf.errors.InvalidArgumentError, match="at least one image"):
+            with pytest.raises(tf.errors.InvalidArgumentError, match="request"):
                 loaded.signatures[name](image=tf.constant(np.zeros(shape, dtype.as_numpy_dtype)))
-        with pytest.raises(tf.errors.InvalidArgumentError, match="no file"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="image_bytes"):
             loaded.signatures["image_bytes"](image_bytes=tf.constant([], tf.string))
 
     @pytest.mark.parametrize("channels", [(1, 1), (3, 3)])
@@ -140,7 +140,7 @@ class TestSignatures:
     def test_values_that_no_picture_has_are_refused(self, loaded, value):
         image = np.zeros((2, 8, 8, 3), np.float32)
         image[1, 3, 4, 2] = value
-        with pytest.raises(tf.errors.InvalidArgumentError, match=r"must lie in \[-1, 1\]"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[-1, 1\]"):
             loaded.signatures["serving_default"](image=tf.constant(image))
 
     @pytest.mark.parametrize("data", [b"", b"no picture", file_bytes(20, 20)[:-30], file_bytes(129, 128), bomb()])
@@ -261,7 +261,7 @@ class TestFile:
 
     def test_an_export_is_never_written_over(self, translator, exported):
         before = (exported / "1" / "saved_model.pb").read_bytes()
-        with pytest.raises(FileExistsError, match="never written over"):
+        with pytest.raises(FileExistsError, match=f"^{exported / '1'} "):
             saved_model.save(translator, exported / "1")
         assert (exported / "1" / "saved_model.pb").read_bytes() == before
 

@@ -116,7 +116,7 @@ def test_a_bad_file_is_listed_and_the_others_are_translated(run, pictures, tmp_p
     (pictures / "cut.jpg").write_bytes((pictures / "a.jpg").read_bytes()[:200])
     assert verb(f"--model={run.folder}", f"--input={pictures}", f"--output={tmp_path / 'out'}") == 1
     said = capsys.readouterr().err
-    assert "broken.png: not an image" in said
+    assert "broken.png: " in said
     assert "cut.jpg: " in said
     assert len(files(tmp_path / "out")) == 3
 
@@ -172,7 +172,7 @@ def test_samples_are_repeatable_and_differ(run, pictures, tmp_path):
 def test_noise_of_a_model_without_any_is_refused(tmp_path, pictures, capsys):
     plain = make_run(tmp_path / "plain")
     assert verb(f"--model={plain.folder}", f"--input={pictures}", f"--output={tmp_path / 'o'}", "--samples=2") == 2
-    assert "has no noise" in capsys.readouterr().err
+    assert " noise" in capsys.readouterr().err
 
 
 def test_large_pictures_are_tiled(run, tmp_path, write_picture):
@@ -252,10 +252,10 @@ def test_values_that_a_model_of_labels_does_not_know_are_counted(tmp_path, capsy
     flags = (f"--model={model}", f"--output={tmp_path / 'out'}", "--overwrite")
     assert verb(*flags, f"--input={tmp_path / 'in'}") == 0
     said = capsys.readouterr().err
-    assert "note: 12.5% of the input's pixels have none of the values that the model knows" in said
+    assert "note: 12.5% " in said
     assert "(#000000, #ff0000, #0000ff)" in said
     assert verb(*flags, f"--input={tmp_path / 'in' / 'known.png'}") == 0
-    assert "values that the model knows" not in capsys.readouterr().err
+    assert "#ff0000" not in capsys.readouterr().err
 
 
 def test_a_keras_file_alone_and_an_unfinished_run(run, tmp_path):
@@ -266,7 +266,7 @@ def test_a_keras_file_alone_and_an_unfinished_run(run, tmp_path):
 
 @pytest.mark.parametrize(
     ("made", "message"),
-    [(None, "does not exist"), ("folder", "no run"), ("x.keras", "can't be opened"), ("run", "no generator yet")],
+    [(None, "openmoji"), ("folder", ".tflite"), ("x.keras", "x.keras "), ("run", "generator")],
 )
 def test_what_is_no_model_is_refused(tmp_path, pictures, capsys, made, message):
     model = tmp_path / (made or "nothing")
@@ -282,7 +282,7 @@ def test_what_is_no_model_is_refused(tmp_path, pictures, capsys, made, message):
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [("nowhere", "does not exist"), ("empty", "holds no images"), ("same", "another folder")],
+    [("nowhere", "/nowhere "), ("empty", "/empty "), ("same", " output ")],
 )
 def test_inputs_that_make_no_sense_are_refused(run, pictures, tmp_path, capsys, given, message):
     (tmp_path / "empty").mkdir()
@@ -398,8 +398,8 @@ class TestArrays:
         [
             (np.full((8, 8, 3), 255.0), "255"),
             (np.full((8, 8, 3), np.nan), "nan"),
-            (np.zeros((8, 8, 4), np.uint8), "4 channels, this model takes 3"),
-            (np.zeros((8, 8, 1), np.uint8), "1 channels, this model takes 3"),
+            (np.zeros((8, 8, 4), np.uint8), "4 channels.* 3"),
+            (np.zeros((8, 8, 1), np.uint8), "1 channels.* 3"),
             (np.zeros((8, 8), np.uint8), r"\(8, 8\)"),
             (np.zeros((0, 8, 8, 3), np.uint8), r"\(0, 8, 8, 3\)"),
             (np.zeros((8, 8, 3), np.uint16), "uint16"),
