@@ -80,9 +80,9 @@ def test_a_loss_gives_one_value_for_each_example(loss):
 
 
 def test_networks_that_can_not_be_trained_are_refused():
-    with pytest.raises(ValueError, match="generator must be a model that is made of layers"):
+    with pytest.raises(ValueError, match=r"generator .*keras\.Model\(inputs"):
         tp.Pix2Pix(_Subclass())
-    with pytest.raises(ValueError, match="discriminator must be a model that is made of layers"):
+    with pytest.raises(ValueError, match=r"discriminator .*keras\.Model\(inputs"):
         tp.Pix2Pix(generator(), _Subclass())
     with pytest.raises(ValueError, match="float16"):
         tp.Pix2Pix(generator(dtype="mixed_float16"))
@@ -105,7 +105,7 @@ def test_networks_of_another_strategy_are_refused():
 
 def test_optimizers():
     adam = keras.optimizers.Adam()
-    with pytest.raises(ValueError, match="optimizer of its own"):
+    with pytest.raises(ValueError, match="optimizer"):
         tp.Pix2Pix(generator(), discriminator(), generator_optimizer=adam, discriminator_optimizer=adam)
     assert type(tp.Pix2Pix(generator(), generator_optimizer="sgd").generator_optimizer) is keras.optimizers.SGD
 
@@ -154,15 +154,15 @@ def test_freezing_too_late_is_refused():
     model.generator.get_layer("first").trainable = False
     model.compile()
     images = np.zeros((2, *SHAPE), np.float32)
-    with pytest.raises(ValueError, match="4 weights to train, its optimizer was made for 6"):
+    with pytest.raises(ValueError, match=r"\b4 .* 6:"):
         model.fit(images, images, shuffle=False, verbose=0)
 
 
 def test_networks_of_other_sizes_than_the_data_are_refused(tmp_path):
     halves = keras.Sequential([keras.Input(SHAPE), L.Conv2D(3, 3, strides=2, padding="same")])
-    with pytest.raises(ConfigError, match=r"generator gives \(None, 16, 16, 3\)"):
+    with pytest.raises(ConfigError, match=r"generator .*\(None, 16, 16, 3\)"):
         trainer(tp.Pix2Pix(halves), tmp_path)
-    with pytest.raises(ConfigError, match=r"discriminator takes \(None, 64, 64, 3\)"):
+    with pytest.raises(ConfigError, match=r"discriminator .*\(None, 64, 64, 3\)"):
         trainer(tp.Pix2Pix(generator(), discriminator(64)), tmp_path)
     with pytest.raises(ConfigError, match="64x64"):
         trainer(tp.Pix2Pix(generator()), tmp_path, data=tp.datasets.load("synthetic", image_size=64))
@@ -192,7 +192,7 @@ class _Python(Pairs):
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        (Pairs(0), "no pairs"),
+        (Pairs(0), "pairs"),
         (object(), "names, sides, load"),
         (_Floats(), r"float32 \(40, 40, 3\)"),
         (_Grey(), r"uint8 \(40, 40, 1\)"),
@@ -207,7 +207,7 @@ def test_a_source_that_can_not_be_used_is_refused(source, said):
 
 @pytest.mark.parametrize("data", [None, "facades", Pairs(), {"train": Pairs()}])
 def test_data_without_both_splits_is_refused(data):
-    with pytest.raises(ConfigError, match="`data` needs a source each"):
+    with pytest.raises(ConfigError, match=r'`data` .*"train".*"val"'):
         check_sources(data)
 
 

@@ -92,7 +92,7 @@ def test_a_damaged_newest_is_reported_and_the_one_before_is_used(tmp_path, damag
     assert step == 10
     np.testing.assert_array_equal(target["a/kernel"], np.full((3, 4), 1.0))
     assert len(damaged) == 1
-    assert "step_00000020.npz is corrupt" in damaged[0]
+    assert "step_00000020.npz" in damaged[0]
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -114,14 +114,14 @@ def test_no_flipped_byte_changes_what_is_restored(tmp_path, place, flip):
 
 def test_all_damaged_is_an_error_not_a_fresh_start(tmp_path):
     checkpoint.save(tmp_path, variables(), 10).write_bytes(b"")
-    with pytest.raises(CheckpointError, match="No checkpoint of this run can be read"):
+    with pytest.raises(CheckpointError, match=r"\n.*step_00000010\.npz"):
         checkpoint.restore(tmp_path, variables())
 
 
 def test_another_network_is_refused(tmp_path):
     checkpoint.save(tmp_path, variables(), 1)
     other = {"a/kernel": tf.Variable(tf.zeros((3, 5))), "steps": tf.Variable(0, dtype=tf.int64)}
-    with pytest.raises(CheckpointError, match="belongs to another network"):
+    with pytest.raises(CheckpointError, match=r"network.* a/kernel"):
         checkpoint.restore(tmp_path, other)
     with pytest.raises(CheckpointError, match="b/kernel"):
         checkpoint.restore(tmp_path, variables() | {"b/kernel": tf.Variable(0.0)})
@@ -131,7 +131,7 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
     checkpoint.save(tmp_path, variables(1.0), 1)
     bad = variables()
     bad["a/kernel"].assign(tf.fill((3, 4), np.nan))
-    with pytest.raises(NonFiniteError, match="a/kernel is no longer finite at step 2"):
+    with pytest.raises(NonFiniteError, match=r"a/kernel .*step 2\b"):
         checkpoint.save(tmp_path, bad, 2)
     assert [p.name for p in tmp_path.iterdir()] == ["step_00000001.npz"]
 
@@ -150,17 +150,17 @@ def npy(values):
 @pytest.mark.parametrize(
     ("member", "data", "said"),
     [
-        ("step.json", b"null", "its step is None"),
-        ("step.json", b"-1", "its step is -1"),
+        ("step.json", b"null", "step .*None"),
+        ("step.json", b"-1", "step .*-1"),
         ("step.json", b"[" * 100_000, "recursion"),
         ("a/kernel.npy", npy(np.array([Payload()], object)), "Object arrays cannot be loaded"),
-        ("a/kernel.npy", npy(np.ones((3, 4), np.float32)).replace(b"(3, 4)", b"(9**9,)"), "is corrupt"),
-        ("a/kernel.npy", npy(np.ones((3, 4), np.float32)).replace(b"(3, 4), ", b"(3, 49), "), "cut off"),
-        ("a/kernel.npy", b"\x93NUMPY\x03\0", "another format"),
-        ("a/kernel.npy", npy(np.ones((3, 4), np.float32))[:-1], "is cut off|is corrupt"),
-        ("a/kernel.npy", npy(np.ones((3, 4))), "belongs to another network"),
-        ("a/kernel.npy", npy(np.full((3, 4), "x")), "belongs to another network"),
-        ("a/kernel.npy", npy(np.ones((3, 4), "<M8[s]")), "belongs to another network"),
+        ("a/kernel.npy", npy(np.ones((3, 4), np.float32)).replace(b"(3, 4)", b"(9**9,)"), "corrupt"),
+        ("a/kernel.npy", npy(np.ones((3, 4), np.float32)).replace(b"(3, 4), ", b"(3, 49), "), "cut"),
+        ("a/kernel.npy", b"\x93NUMPY\x03\0", "format"),
+        ("a/kernel.npy", npy(np.ones((3, 4), np.float32))[:-1], "cut|corrupt"),
+        ("a/kernel.npy", npy(np.ones((3, 4))), "network"),
+        ("a/kernel.npy", npy(np.full((3, 4), "x")), "network"),
+        ("a/kernel.npy", npy(np.ones((3, 4), "<M8[s]")), "network"),
     ],
 )
 def test_a_sound_archive_with_something_else_in_it(tmp_path, monkeypatch, member, data, said):
@@ -187,5 +187,5 @@ def test_members_that_share_their_bytes_are_refused(tmp_path):
     listed = data[start:end] * 100
     numbers = struct.pack("<HHII", 300, 300, len(listed), start)
     path.write_bytes(data[:start] + listed + data[end : end + 8] + numbers + data[-2:])
-    with pytest.raises(CheckpointError, match="larger than the file"):
+    with pytest.raises(CheckpointError, match="larger"):
         checkpoint.restore(tmp_path, variables())

@@ -1,4 +1,5 @@
 import os
+import re
 import types
 
 import pytest
@@ -44,18 +45,18 @@ def test_the_device_and_the_precision(machine, options, arguments, line):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({}, 'its CUDA libraries are missing, or don\'t fit the driver. pip install "tensorflow[and-cuda]"'),
-        ({"cuda": False}, "this build of TensorFlow knows no CUDA. On Linux, or in WSL: pip install"),
-        ({"hidden": "-1"}, "CUDA_VISIBLE_DEVICES=-1 hides it."),
-        ({"hidden": ""}, "CUDA_VISIBLE_DEVICES= hides it."),
-        ({"hidden": "0"}, "its CUDA libraries are missing"),
+        ({}, r'libraries.* pip install "tensorflow\[and-cuda\]"'),
+        ({"cuda": False}, "WSL: pip install"),
+        ({"hidden": "-1"}, "CUDA_VISIBLE_DEVICES=-1 "),
+        ({"hidden": ""}, "CUDA_VISIBLE_DEVICES= "),
+        ({"hidden": "0"}, "libraries"),
     ],
 )
 def test_a_gpu_that_is_not_used_and_why(machine, options, reason):
     machine(present="NVIDIA H100", **options)
     first, second = devices.describe().splitlines()
     assert first == "Device: 2 CPU cores, float32"
-    assert second.startswith(f"note: TensorFlow can't use the NVIDIA H100 of this machine: {reason}")
+    assert re.match(f"note: .*NVIDIA H100.*{reason}", second)
 
 
 def test_the_drivers_word_on_a_gpu(monkeypatch, tmp_path):
@@ -100,7 +101,7 @@ def test_a_batch_that_does_not_divide_is_refused():
 def test_the_report_without_a_gpu(machine):
     machine(present="NVIDIA H100", hidden="-1")
     rows = report()
-    assert dict(rows)["GPU"] == "none found"
+    assert "none" in dict(rows)["GPU"]
     assert "NVIDIA H100" in rows[-1][1]
 
 

@@ -58,7 +58,7 @@ def test_another_network_is_refused(whole, filters):
     with pytest.raises(ConfigError, match="base_filters"):
         networks.initialize_from(model, whole.folder)
     other = tp.Pix2Pix(tp.models.unet_generator((64, 64, 3), base_filters=4), losses=[tp.losses.L1()])
-    with pytest.raises(ConfigError, match="another network"):
+    with pytest.raises(ConfigError, match="`generator`, `norm`"):
         networks.initialize_from(other, whole.folder)
 
 

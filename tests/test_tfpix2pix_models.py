@@ -176,11 +176,11 @@ def test_channels_may_differ():
     ("arguments", "message"),
     [
         ({"image_shape": (100, 101, 3)}, "divisible"),
-        ({"image_shape": (None, 64, 3)}, "`depth` must be given"),
+        ({"image_shape": (None, 64, 3)}, "`depth`"),
         ({"image_shape": (64, 64, 3), "depth": 7}, "divisible"),
         ({"image_shape": (64, 64, 3), "norm": "layer"}, "instance, batch, none"),
         ({"image_shape": (64, 64, 3), "dropout": 1.0}, "dropout"),
-        ({"image_shape": (64, 64, 3), "base_filters": 0}, "at least 1"),
+        ({"image_shape": (64, 64, 3), "base_filters": 0}, "base_filters"),
     ],
 )
 def test_bad_generator_arguments_are_refused(arguments, message):
@@ -192,10 +192,10 @@ def test_bad_generator_arguments_are_refused(arguments, message):
     ("arguments", "message"),
     [
         ({"patch_size": 34}, "1, 16, 70, 286"),
-        ({"target_shape": (64, 32, 3)}, "same height and width"),
+        ({"target_shape": (64, 32, 3)}, "target_shape="),
         ({"norm": "layer"}, "instance, batch, none"),
-        ({"patch_size": 286}, "at least 128 px"),
-        ({"base_filters": 0}, "at least 1"),
+        ({"patch_size": 286}, "128 px"),
+        ({"base_filters": 0}, "base_filters"),
     ],
 )
 def test_bad_discriminator_arguments_are_refused(arguments, message):

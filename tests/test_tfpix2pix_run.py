@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -53,8 +54,8 @@ def test_another_runs_config_is_refused_with_the_difference(tmp_path):
     other = dataclasses.replace(TrainConfig(), model=ModelConfig(base_filters=16, norm="batch"))
     with pytest.raises(ConfigError) as error:
         run.check(other)
-    assert "`base_filters`: 64 there, 16 now" in str(error.value)
-    assert "`norm`: instance there, batch now" in str(error.value)
+    assert re.search(r"`base_filters`: 64 .*16 ", str(error.value))
+    assert re.search(r"`norm`: instance .*batch ", str(error.value))
 
 
 def test_what_a_killed_run_left_behind_is_removed(tmp_path):
@@ -68,19 +69,19 @@ def test_what_a_killed_run_left_behind_is_removed(tmp_path):
 
 def test_foreign_files_are_not_written_over(tmp_path):
     (tmp_path / "history.csv").write_text("mine")
-    with pytest.raises(ConfigError, match=r"holds history\.csv"):
+    with pytest.raises(ConfigError, match=r"history\.csv"):
         RunDirectory(tmp_path).check(TrainConfig())
 
 
 def test_a_file_is_no_workdir(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="is a file"):
+    with pytest.raises(ConfigError, match="/file "):
         RunDirectory(tmp_path / "file").check(TrainConfig())
 
 
 def test_a_damaged_config_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"config\.json: This is not a run's config"):
+    with pytest.raises(ConfigError, match=r"config\.json: "):
         RunDirectory(tmp_path).check(TrainConfig())
-    with pytest.raises(ConfigError, match="is not a run"):
+    with pytest.raises(ConfigError, match=r"nowhere .*config\.json"):
         RunDirectory(tmp_path / "nowhere").read_config()

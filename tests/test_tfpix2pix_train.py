@@ -107,7 +107,7 @@ def test_a_wrong_flag_says_what_is_known_before_anything_is_loaded(flag, said):
 
 def test_unconfusable_error(capsys):
     assert train.main(["--dataset=nothing"]) == 2
-    assert "Known data sets" in capsys.readouterr().err
+    assert " facades, " in capsys.readouterr().err
 
 
 def test_bad_files_are_named_before_training(pairs_folder, tmp_path, capsys):
@@ -117,8 +117,8 @@ def test_bad_files_are_named_before_training(pairs_folder, tmp_path, capsys):
     workdir = tmp_path / "run"
     assert train.main([f"--dataset={pairs_folder}", f"--workdir={workdir}"]) == 2
     error = capsys.readouterr().err
-    assert "3 files can't be used" in error
-    for line in ("03.png: empty (0 bytes)", "10.png: corrupt or cut off", "11.png: 33x16 px"):
+    assert "3 files " in error
+    for line in ("03.png: ", "(0 bytes)", "10.png: ", "11.png: 33x16 px"):
         assert line in error
     assert not workdir.exists()
 
@@ -128,7 +128,7 @@ def test_without_the_check_a_bad_file_is_still_named_when_it_stops_training(pair
     flags = [f"--dataset={pairs_folder}", f"--workdir={tmp_path / 'run'}", "--no-check-data"]
     flags += ["--image-size=32", "--base-filters=2", "--recipe=paper", "--patch-size=16", "--steps=40"]
     assert train.main(flags) == 2
-    assert "03.png: not an image" in capsys.readouterr().err
+    assert "03.png: " in capsys.readouterr().err
 
 
 def test_networks_that_do_not_fit_the_pictures_are_refused_before_a_folder_is_made(pairs_folder, tmp_path, capsys):
@@ -138,13 +138,13 @@ def test_networks_that_do_not_fit_the_pictures_are_refused_before_a_folder_is_ma
     assert "32" in capsys.readouterr().err  # the multiple
     flags.append("--recipe=paper")
     assert train.main([*flags, "--image-size=50", "--patch-size=1"]) == 2
-    assert "divisible by 2^depth" in capsys.readouterr().err
+    assert "2^depth" in capsys.readouterr().err
     assert train.main([*flags, "--image-size=64", "--patch-size=286"]) == 2
-    assert "a smaller patch size fits" in capsys.readouterr().err
+    assert "128 px" in capsys.readouterr().err
     assert not workdir.exists()
 
 
 def test_another_runs_folder_is_refused(pairs_folder, tmp_path, capsys):
     RunDirectory(tmp_path).create(TrainConfig(), {})
     assert train.main([f"--dataset={pairs_folder}", f"--workdir={tmp_path}"]) == 2
-    assert "holds another run" in capsys.readouterr().err
+    assert f"{tmp_path} " in capsys.readouterr().err
