@@ -266,7 +266,7 @@ def test_a_keras_file_alone_and_an_unfinished_run(run, tmp_path):
 
 @pytest.mark.parametrize(
     ("made", "message"),
-    [(None, "openmoji"), ("folder", ".tflite"), ("x.keras", "x.keras "), ("run", "generator")],
+    [(None, "openmoji"), ("folder", ".tflite"), ("x.keras", "opened"), ("run", "generator")],
 )
 def test_what_is_no_model_is_refused(tmp_path, pictures, capsys, made, message):
     model = tmp_path / (made or "nothing")
