@@ -4,8 +4,10 @@ import contextlib
 import dataclasses
 import os
 import time
+import zipfile
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
@@ -59,6 +61,21 @@ def test_a_disk_that_is_full_before_the_first_checkpoint(pairs, tmp_path):
     with full_disk(5_000), pytest.raises(CheckpointError, match="again"):
         tfpix2pix.fit(config)
     assert not partial_files(RunDirectory(config.run.workdir))
+
+
+def test_a_disk_that_is_full_while_a_generator_is_saved(tmp_path):
+    generator, path = tfpix2pix.models.unet_generator((32, 32, 3), base_filters=8, seed=0), tmp_path / "generator.keras"
+    networks.save(generator, path)
+    before = path.read_bytes()
+    with full_disk(100_000), pytest.raises(OSError, match=r"Errno 27"):
+        networks.save(generator, path)
+    assert (path.read_bytes(), [file.name for file in tmp_path.iterdir()]) == (before, ["generator.keras"])
+    generator.save(tmp_path / "by_keras.keras")
+    ours, theirs = (zipfile.ZipFile(file).namelist() for file in (path, tmp_path / "by_keras.keras"))
+    assert sorted(ours) == sorted(theirs)
+    opened = keras.models.load_model(path, compile=False, safe_mode=True)
+    for one, other in zip(opened.get_weights(), generator.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_folder_that_nobody_can_write(pairs, tmp_path):

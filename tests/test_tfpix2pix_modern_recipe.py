@@ -13,6 +13,7 @@ from tfpix2pix.errors import ConfigError
 from tfpix2pix.recipes import MODERN, recipe
 from tfpix2pix.training import networks
 from tfpix2pix.training.history import columns_of
+from tfpix2pix.training.optimizers import current_rate
 
 pytestmark = pytest.mark.slow
 
@@ -46,8 +47,9 @@ def test_the_recipe_is_built_as_it_says(pairs, tmp_path):
     goal = MODERN["objective"]
     assert built.adversarial_from == 50
     assert built.generator_optimizer.global_clipnorm == goal["clip_norm"]
-    rates = [optimizer.learning_rate for optimizer in built.optimizers]
-    assert [float(rate) for rate in rates] == pytest.approx([2e-4, 4e-4])
+    for step, share in ((0, 1 / 200), (99, 0.5), (200, 1.0), (500, 1.0), (750, 0.5)):
+        rates = [current_rate(optimizer, tf.constant(step)) for optimizer in built.optimizers]
+        assert [float(rate) for rate in rates] == pytest.approx([share * 2e-4, share * 4e-4])
     assert {term.name: term.weight for term in built.terms if term.name in ("gan", "l1", "feature_matching")} == {
         "gan": 1,
         "l1": 25,

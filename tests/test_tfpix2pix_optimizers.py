@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfpix2pix.training.optimizers import FusedAdam, LinearDecay, LossScale, current_rate
+from tfpix2pix.training.optimizers import FusedAdam, LinearSchedule, LossScale, current_rate
 
 
 @pytest.mark.parametrize("way", ["summed", "keras"])
@@ -51,10 +51,19 @@ def test_adam_serves_any_keras_model(rng):
     assert (type(again), again.beta_2) == (FusedAdam, 0.9)
 
 
-def test_linear_decay_is_constant_for_half_the_run_and_ends_at_zero():
-    decay = LinearDecay(2e-4, 200)
-    rates = [float(decay(tf.constant(step, tf.int64))) for step in (0, 50, 100, 150, 199, 200)]
-    np.testing.assert_allclose(rates, [2e-4, 2e-4, 2e-4, 1e-4, 2e-6, 0], rtol=1e-5, atol=1e-12)
+def test_the_schedule_rises_stays_and_falls_in_straight_lines():
+    def rates(schedule, *steps):
+        return [float(schedule(tf.constant(step, tf.int64))) for step in steps]
+
+    decay = LinearSchedule(2e-4, decay_steps=200)
+    expected = [2e-4, 2e-4, 2e-4, 1e-4, 2e-6, 0]
+    np.testing.assert_allclose(rates(decay, 0, 50, 100, 150, 199, 200), expected, rtol=1e-5, atol=1e-12)
+    warmup = LinearSchedule(2e-4, warmup_steps=100)
+    np.testing.assert_allclose(rates(warmup, 0, 49, 99, 100, 10**6), [2e-6, 1e-4, 2e-4, 2e-4, 2e-4], rtol=1e-5)
+    both = LinearSchedule(1.0, warmup_steps=100, decay_steps=100)  # a run that ends before it is warm
+    np.testing.assert_allclose(rates(both, 49, 74), [0.5, 0.75 * 0.52], rtol=1e-5)
+    again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(both))
+    assert again.get_config() == both.get_config() == {"learning_rate": 1.0, "warmup_steps": 100, "decay_steps": 100}
     assert float(current_rate(FusedAdam(decay), tf.constant(150))) == pytest.approx(1e-4)
     assert float(current_rate(FusedAdam(2e-4), tf.constant(10**9, tf.int64))) == pytest.approx(2e-4)
 

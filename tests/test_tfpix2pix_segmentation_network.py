@@ -140,7 +140,7 @@ def test_no_two_modules_of_metrics_import_one_another_even_by_way_of_others():
 
 
 def test_a_training_that_diverges_writes_nothing(pairs, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(train, "LinearDecay", lambda *_: float("nan"))
+    monkeypatch.setattr(train, "LinearSchedule", lambda *_, **__: float("nan"))
     assert segmentation.main(flags(pairs, tmp_path / "out", "--steps=2")) == 1
     assert " nan" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

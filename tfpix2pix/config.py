@@ -112,7 +112,7 @@ class ModelConfig(Checked):
 
 _OWN = {"gan": "adversarial", "l1": "l1_weight"}
 _OF_OPTIMIZERS = (
-    *("learning_rate", "discriminator_learning_rate", "lr_decay", "clip_norm", "clip_threshold"),
+    *("learning_rate", "discriminator_learning_rate", "lr_warmup", "lr_decay", "clip_norm", "clip_threshold"),
     "adversarial_from",  # a share of the length, which a program gives in steps
 )
 
@@ -131,6 +131,8 @@ class ObjectiveConfig(Checked):
     """Adam's learning rate."""
     discriminator_learning_rate: float = 0.0
     """The discriminator's, if it isn't the same; 0: it is."""
+    lr_warmup: int = 0
+    """Let the learning rates rise from 0 over so many first steps; networks without normalisation need it."""
     lr_decay: Literal["none", "linear"] = "none"
     """`linear` decays to 0 over the second half of training."""
     clip_norm: float = 0.0
@@ -153,6 +155,7 @@ class ObjectiveConfig(Checked):
     _ranges = {"l1_weight": (0, _UP), "learning_rate": (1e-12, _UP), "ema": (0, _BELOW_ONE)}
     _ranges |= {"discriminator_learning_rate": (0, _UP), "clip_norm": (0, _UP), "clip_threshold": (0, _UP)}
     _ranges |= {"adversarial_from": (0, _BELOW_ONE), "discriminator_shift": (0, _UP)}
+    _ranges |= {"lr_warmup": (0, _UP)}
 
     def __post_init__(self) -> None:
         super().__post_init__()

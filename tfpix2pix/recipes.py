@@ -40,6 +40,7 @@ MODERN: _Recipe = {
         "l1_weight": 25.0,
         "losses": ("feature_matching=10", "perceptual=10"),
         "discriminator_learning_rate": 4e-4,
+        "lr_warmup": 200,
         "lr_decay": "linear",
         "clip_norm": 20.0,
         "clip_threshold": 1.0,

@@ -82,7 +82,11 @@ def _pieces() -> tuple[Variant, ...]:
             {"model": ("discriminator", "norm"), "objective": ("gan_loss", "discriminator_learning_rate", "losses")},
         ),
         ("+ shifts before D", "shifts", {"objective": ("discriminator_shift",)}),
-        ("+ D joins late, limited steps", "whole", {"objective": ("adversarial_from", "clip_norm", "clip_threshold")}),
+        (
+            "+ D joins late, limited steps",
+            "whole",
+            {"objective": ("adversarial_from", "clip_norm", "clip_threshold", "lr_warmup")},
+        ),
     )
     rows = [Variant("The paper's recipe", UNPUBLISHED)]
     model: dict[str, Any] = {}

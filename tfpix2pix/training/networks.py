@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import shutil
+import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ from tfpix2pix.models.nested import leaves
 from tfpix2pix.recipes import recipe
 from tfpix2pix.registry import DISCRIMINATORS, GENERATORS, LOSSES
 from tfpix2pix.training import checkpoint
-from tfpix2pix.training.optimizers import FusedAdam, LinearDecay
+from tfpix2pix.training.optimizers import FusedAdam, LinearSchedule
 from tfpix2pix.training.pix2pix import Pix2Pix
 from tfpix2pix.training.run_directory import RunDirectory
 from tfpix2pix.training.variables import weights_by_name
@@ -68,8 +71,12 @@ def build(config: TrainConfig, input_channels: int = 3, target_channels: int = 3
         name, _, weight = text.partition("=")
         terms.append(LOSSES[name](weight=float(weight)))
 
-    def schedule(rate: float) -> float | LinearDecay:
-        return LinearDecay(rate, total_steps) if goal.lr_decay == "linear" else rate
+    decay_steps = total_steps if goal.lr_decay == "linear" else 0
+
+    def schedule(rate: float) -> float | LinearSchedule:
+        if not (goal.lr_warmup or decay_steps):
+            return rate  # a number, which callbacks can change
+        return LinearSchedule(rate, warmup_steps=goal.lr_warmup, decay_steps=decay_steps)
 
     try:
         return Pix2Pix(
@@ -181,7 +188,21 @@ def initialize_from(model: Pix2Pix, source: Path) -> list[str]:
 
 def save(generator: keras.Model, path: Path) -> None:
     """Writes a generator as a `.keras` file that plain Keras opens, in float32 whatever it computes in."""
-    write_atomically(path, float32_copy(generator).save)
+    in_float32 = all(layer.dtype_policy.name == "float32" for layer in leaves(generator))
+    model = generator if in_float32 else float32_copy(generator)
+    write_atomically(path, lambda temporary: _write_zip(model, temporary))
+
+
+def _write_zip(model: keras.Model, path: Path) -> None:
+    """Writes a `.keras` file by way of a folder, as Keras would hold the whole file in memory."""
+    folder = Path(tempfile.mkdtemp(prefix=".", suffix=".partial", dir=path.parent))
+    try:
+        keras.saving.save_model(model, folder / "model", zipped=False)
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in sorted(file for file in (folder / "model").rglob("*") if file.is_file()):
+                archive.write(file, file.relative_to(folder / "model"))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def float32_copy(generator: keras.Model) -> keras.Model:

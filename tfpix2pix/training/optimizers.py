@@ -1,4 +1,4 @@
-"""Adam on TensorFlow's fused op, the linear decay of its learning rate, and the loss scale of half precision."""
+"""Adam on TensorFlow's fused op, the schedule of its learning rate, and the loss scale of half precision."""
 
 from __future__ import annotations
 
@@ -128,26 +128,32 @@ def _fused_update(
 
 
 @keras.saving.register_keras_serializable("tfpix2pix")
-class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """A constant rate over the first half of the run, then a straight line to 0.
+class LinearSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that may rise in a straight line at first, and fall in one over the second half of the run.
 
     Args:
-        learning_rate: the rate at the start.
-        steps: length of the run.
+        learning_rate: the rate between.
+        warmup_steps: updates until it is reached; 0: it is there at once.
+        decay_steps: length of the run, at whose end the rate is 0; 0: it stays.
     """
 
-    def __init__(self, learning_rate: float, steps: int) -> None:
+    def __init__(self, learning_rate: float, *, warmup_steps: int = 0, decay_steps: int = 0) -> None:
         super().__init__()
-        self.learning_rate, self.steps = learning_rate, steps
+        self.learning_rate, self.warmup_steps, self.decay_steps = learning_rate, warmup_steps, decay_steps
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         """Returns the rate, float32, after so many updates (integer scalar)."""
-        left = 1.0 - tf.cast(step, tf.float32) / self.steps
-        return self.learning_rate * tf.clip_by_value(2.0 * left, 0.0, 1.0)
+        done, share = tf.cast(step, tf.float32), tf.ones(())
+        if self.warmup_steps:
+            share = tf.minimum((done + 1.0) / self.warmup_steps, 1.0)
+        if self.decay_steps:
+            share *= tf.clip_by_value(2.0 * (1.0 - done / self.decay_steps), 0.0, 1.0)
+        return self.learning_rate * share
 
     def get_config(self) -> dict[str, Any]:
         """Returns what makes the schedule again."""
-        return {"learning_rate": self.learning_rate, "steps": self.steps}
+        names = ("learning_rate", "warmup_steps", "decay_steps")
+        return {name: getattr(self, name) for name in names}
 
 
 def current_rate(optimizer: keras.optimizers.Optimizer, step: tf.Tensor) -> tf.Tensor:

@@ -21,7 +21,7 @@ from pipelines.spec import RGB, Direction, Encoding, Source
 from tfpix2pix.metrics import segmentation
 from tfpix2pix.metrics.recognition.fcn import classifier, fully_convolutional
 from tfpix2pix.metrics.recognition.options import CARD, NETWORK, OLD_CARD, OLD_NETWORK, SegmentationOptions
-from tfpix2pix.training.optimizers import FusedAdam, LinearDecay
+from tfpix2pix.training.optimizers import FusedAdam, LinearSchedule
 
 _logger = logging.getLogger(__name__)
 _KEPT_BYTES = 2**30  # of pairs in memory
@@ -111,7 +111,7 @@ def _direction(source: Source, config: SegmentationOptions) -> Direction:
 
 def _fit(model: keras.Model, source: Source, preprocessing: Preprocessing, config: SegmentationOptions) -> None:
     variables = model.trainable_variables
-    optimizer = FusedAdam(LinearDecay(config.learning_rate, config.steps), beta_1=0.9)
+    optimizer = FusedAdam(LinearSchedule(config.learning_rate, decay_steps=config.steps), beta_1=0.9)
     optimizer.build(variables)
 
     @tf.function
