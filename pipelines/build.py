@@ -172,7 +172,7 @@ def _cached(
     sides = [_aligned(shape, dtype) for shape, dtype in _shapes(source, preprocessing)]
     count, size = len(source.names), preprocessing.size
     pairs = tf.data.Dataset.range(count).map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    bar = tqdm(pairs, total=count, desc="reading pairs", unit="pair", leave=False, delay=2)
+    bar = tqdm(pairs, total=count, desc="reading pairs", unit="pair", leave=False, delay=2, disable=None)
     for index, pair in enumerate(bar):
         for side, image in zip(sides, pair, strict=False):
             side[index] = image.numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -276,9 +277,14 @@ def located(name: str, data_dir: str | Path | None = None) -> tuple[str, Path | 
             f"Give the folder where the pairs of {name!r} lie now as `data_dir`, or as `dataset`."
         )
     raise DatasetError(
-        f"There is no data set and no folder named {name!r}. Known data sets: {', '.join(sorted(DATASETS))}\n"
-        "Give one of them or the folder of your own pairs as `dataset`; where that has moved, `data_dir` will do."
+        f"There is no data set and no folder named {name!r}. {_known(name)}\n"
+        "Give a data set or the folder of your own pairs as `dataset`; if that has moved, its new place as `data_dir`."
     )
+
+
+def _known(name: str) -> str:
+    near = difflib.get_close_matches(name, DATASETS)
+    return f"Did you mean {near[0]}?" if near else f"Known data sets: {', '.join(sorted(DATASETS))}."
 
 
 def licence(name: str) -> str:

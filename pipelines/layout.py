@@ -15,6 +15,7 @@ from pipelines.images import SUFFIXES
 from pipelines.sources import Item, Layout
 from pipelines.spec import SPLITS, DatasetError, Fault
 
+FEW = 5  # validation pairs
 HELD_OUT = 10  # one training pair in ten is held out where there is no validation split
 LAYOUTS = """one of
   FOLDER/1.jpg, 2.jpg, ...                       side A on the left, side B on the right
@@ -121,9 +122,11 @@ def with_validation(found: dict[str, Found], notes: list[str]) -> dict[str, Foun
     else:
         held_out = held_out_names([item.name for item in train.items])
         notes.append(
-            f"There is no validation split: {len(held_out)} of {len(train.items)} training pairs are held out, chosen "
-            "by a hash of their names."
+            f"There is no validation split: {len(held_out)} of {len(train.items)} training pairs "
+            f"{'is' if len(held_out) == 1 else 'are'} held out, chosen by a hash of their names."
         )
+        if len(held_out) < FEW:
+            notes.append("So few validation pairs say little about the model; pairs of your own in `val` say more.")
     rest = [item for item in train.items if item.name not in held_out] or train.items
     val = [item for item in train.items if item.name in held_out]
     found = {**found, "train": Found(rest, train.layout, train.faults), "val": Found(val, train.layout)}

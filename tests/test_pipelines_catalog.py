@@ -59,8 +59,10 @@ def test_unknown_names_are_answered_with_the_known_ones(tmp_path):
         catalog.info("map")
     catalog.check_name("maps")
     catalog.check_name(str(tmp_path))
-    with pytest.raises(DatasetError, match=r"'map'.*: cityscapes, ") as error:
+    with pytest.raises(DatasetError, match=r"'map'.* maps\?"):
         catalog.check_name("map")
+    with pytest.raises(DatasetError, match=r"'quux'.*: cityscapes, ") as error:
+        catalog.check_name("quux")
     assert all(name in str(error.value) for name in DATASETS)
     assert len(str(error.value).splitlines()) == 2
 

@@ -165,7 +165,7 @@ def test_the_terminal_has_the_table_and_where_all_lies(run, truth_teller, tmp_pa
         == 0
     )
     lines = capsys.readouterr().out.strip().splitlines()
-    assert lines[0].split() == ["value", "95", "%", "interval", "ground", "truth"]
+    assert lines[0].split() == ["value", "95", "%", "interval", "targets"]
     row = next(line for line in lines if line.startswith("FCN IoU"))
     assert row.endswith("1.0000")
     assert "↑" in row

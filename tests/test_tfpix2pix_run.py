@@ -63,6 +63,7 @@ def test_what_a_killed_run_left_behind_is_removed(tmp_path):
     run.create(TrainConfig(), DATA)
     for folder in (run.folder, run.samples, run.checkpoints):
         (folder / ".0123abcd.partial.npz").write_bytes(b"cut off")
+    (run.folder / ".0123.partial" / "model").mkdir(parents=True)
     with run.locked():
         assert not list(run.folder.rglob("*partial*"))
 
@@ -70,6 +71,17 @@ def test_what_a_killed_run_left_behind_is_removed(tmp_path):
 def test_foreign_files_are_not_written_over(tmp_path):
     (tmp_path / "history.csv").write_text("mine")
     with pytest.raises(ConfigError, match=r"history\.csv"):
+        RunDirectory(tmp_path).check(TrainConfig())
+
+
+@pytest.mark.parametrize("mine", ["photo.jpg", "train/1.png"])
+def test_a_folder_of_images_is_no_workdir(tmp_path, mine):
+    (tmp_path / "train.log").write_text("what the shell wrote")
+    (tmp_path / ".DS_Store").touch()
+    RunDirectory(tmp_path).check(TrainConfig())
+    (tmp_path / mine).parent.mkdir(exist_ok=True)
+    (tmp_path / mine).touch()
+    with pytest.raises(ConfigError, match=rf"{mine.split('/')[0]}.*`workdir`"):
         RunDirectory(tmp_path).check(TrainConfig())
 
 

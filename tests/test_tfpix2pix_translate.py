@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -131,15 +132,17 @@ def test_a_name_that_is_no_text_is_a_name(run, pictures, tmp_path):
     assert len(files(tmp_path / "out")) == 3
 
 
-def test_nothing_is_overwritten_unless_asked(run, pictures, tmp_path):
+def test_nothing_is_overwritten_unless_asked(run, pictures, tmp_path, capsys):
     out = tmp_path / "out"
     out.mkdir()
     (out / "a.png").write_text("mine")
     flags = (f"--model={run.folder}", f"--input={pictures}", f"--output={out}")
     assert verb(*flags) == 0
+    assert re.search(r"1 of 3 .* --overwrite ", capsys.readouterr().err)
     assert (out / "a.png").read_text() == "mine"
     assert len(files(out)) == 3
     assert verb(*flags, "--overwrite") == 0
+    assert " of 3 " not in capsys.readouterr().err
     with Image.open(out / "a.png") as picture:
         assert picture.size == (50, 40)
 

@@ -1,4 +1,4 @@
-"""The commands: `tfpix2pix VERB ...`, the same as `python -m tfpix2pix VERB ...` and `python -m tfpix2pix.VERB ...`."""
+"""The commands: `tfpix2pix COMMAND ...`, the same as `python -m tfpix2pix COMMAND ...`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ VERBS = {
     "ablate": ("tfpix2pix.ablate", "train and evaluate the rows of a table of the paper"),
     "study": ("tfpix2pix.study.__main__", "ask people which images are real"),
     "demo": ("tfpix2pix.demo", "serve a page to draw on"),
-    "inspect": ("pipelines.inspect", "look at what a network will see of a data set"),
+    "inspect": ("pipelines.inspect", "check a data set, and see what a network will see of it"),
     "segmentation": ("tfpix2pix.segmentation", "train a segmentation network for the FCN-score"),
-    "devices": ("tfpix2pix.devices", "tell what there is to compute with"),
+    "devices": ("tfpix2pix.devices", "list the hardware that TensorFlow can use"),
 }
 
 
@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, *rest = arguments or ["--help"]
     if name in ("-h", "--help"):
         lines = [f"  {verb:<13}{what}" for verb, (_, what) in VERBS.items()]
-        print("usage: tfpix2pix VERB [OPTIONS]\n\n" + "\n".join(lines) + "\n\ntfpix2pix VERB --help tells its options.")
+        usage, more = "usage: tfpix2pix COMMAND [OPTIONS]", "tfpix2pix COMMAND --help shows its options."
+        print(usage, "\n".join(lines), more, sep="\n\n")
         return 0
     if name == "--version":
         print(tfpix2pix.__version__)

@@ -1,4 +1,4 @@
-"""Tells what TensorFlow finds to compute with, and which flags use it: `python -m tfpix2pix.devices`."""
+"""Lists the hardware that TensorFlow can use, and the flags for it: `python -m tfpix2pix.devices`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import tyro
 
 import tfpix2pix
-from pipelines.console import usable_cores
+from pipelines import console
 from tfpix2pix import flags
 
 # By the names that Linux has for them, newest first: the instructions that matter here.
@@ -40,7 +40,7 @@ def report() -> list[tuple[str, str]]:
         ("TensorFlow", f"{tf.__version__}, {'with' if tf.test.is_built_with_cuda() else 'without'} CUDA kernels"),
         ("Keras", keras.__version__),
         ("Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}"),
-        ("CPU", f"{usable_cores()} cores to use; {_instructions() or 'instructions unknown'}"),
+        ("CPU", f"{console.usable_cores()} cores to use; {_instructions() or 'instructions unknown'}"),
     ]
     gpus = tf.config.list_physical_devices("GPU")
     for number, gpu in enumerate(gpus):
@@ -51,7 +51,7 @@ def report() -> list[tuple[str, str]]:
         advice = "used as they are; --mixed-precision=float16 (or bfloat16 from capability 8.0) is faster on most"
         rows.append(("Flags", advice if len(gpus) == 1 else f"{advice}; --batch-size={len(gpus)} uses all of them"))
     else:
-        rows.append(("GPU", "none found"))
+        rows.append(("GPU", 'none found; NVIDIA\'s, on Linux or WSL 2, take pip install "tfpix2pix[cuda]"'))
         rows += [("", line) for line in devices.describe().splitlines()[1:]]
     return rows
 
@@ -67,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     flags.begin(DevicesConfig)
     tyro.cli(DevicesConfig, prog="python -m tfpix2pix.devices", description=__doc__, args=arguments)
+    console.quieten_tensorflow()
     for heading, text in report():
         print(f"{heading:<12}{text}")
     return 0

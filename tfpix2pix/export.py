@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -22,7 +22,7 @@ from tfpix2pix.flags import Size
 class ExportConfig:
     """What to export, in which forms."""
 
-    run: Path
+    run: Annotated[Path, tyro.conf.arg(aliases=["--model"])]
     """A run's folder, or a .keras file."""
     output: Path
     """Folder of the export, such as saved_models/NAME: new, empty, or an export, to which a version is added. The

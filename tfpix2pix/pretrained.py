@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -19,3 +20,10 @@ def located(model: Path | str) -> Path:
     path = Path(model)
     named = len(path.parts) == 1 and not path.exists()
     return available().get(path.name, path) if named else path
+
+
+def missing(model: Path) -> str:
+    """Returns what to say of a model that `located` doesn't find."""
+    near = difflib.get_close_matches(model.name, available())
+    known = f"Did you mean {near[0]}?" if near else f"The models that come with the package: {', '.join(available())}."
+    return f"The model {model} does not exist. {known}"

@@ -47,11 +47,11 @@ def run(config: TrainConfig) -> int:
     precision = "float32" if config.run.mixed_precision == "none" else f"mixed {config.run.mixed_precision}"
     print(devices.describe(precision, 1 if config.run.strategy == "one" else None), file=sys.stderr)
     other = "modern" if config.run.recipe == "paper" else "paper"
-    print(f"Recipe: {config.run.recipe}; --recipe={other} gives the other one.", file=sys.stderr)
+    print(f"Recipe: {config.run.recipe}; the other one: --recipe={other}.", file=sys.stderr)
     try:
         done = fit(config)
     except KeyboardInterrupt:
-        print(_stopped_at_once(config), file=sys.stderr)
+        print(f"stopped. {_again(config)}.", file=sys.stderr)
         return 130
     except Interrupted as stop:
         print(f"stopped at step {stop.step}; everything is saved. {_RESUMES}.", file=sys.stderr)
@@ -61,17 +61,17 @@ def run(config: TrainConfig) -> int:
         error(message)
         return status
     print(f"\nFinished: {done.generator}\nImages: {done.samples}  Losses: {done.loss_plot}")
-    print(f"Next: tensorboard --logdir {done.logs}")
+    print(f"Next: python -m tfpix2pix.translate --model={done.folder} --input=FILE|FOLDER --output=FOLDER")
     return 0
 
 
-def _stopped_at_once(config: TrainConfig) -> str:
-    """Returns what is left of a run that was stopped without waiting for its state to be saved."""
+def _again(config: TrainConfig) -> str:
+    """Returns what the same command would do now."""
     from tfpix2pix.training import checkpoint
     from tfpix2pix.training.run_directory import RunDirectory
 
     step = checkpoint.newest_step(RunDirectory(config.run.workdir).checkpoints)
-    return f"stopped; the same command {f'resumes from step {step}' if step else 'starts again'}"
+    return f"The same command {f'resumes from step {step}' if step else 'starts again'}"
 
 
 def _explain(config: TrainConfig, failure: Exception) -> tuple[str, int]:
@@ -86,7 +86,7 @@ def _explain(config: TrainConfig, failure: Exception) -> tuple[str, int]:
     if isinstance(failure, CheckpointError | NonFiniteLossError):
         return str(failure), 1
     if isinstance(failure, OSError):
-        return f"{failure}\n{_RESUMES} once that is fixed.", 1
+        return f"{failure}\n{_again(config)} once that is fixed.", 1
     if isinstance(failure, tf.errors.ResourceExhaustedError):
         return (
             "This doesn't fit into memory. A smaller `batch_size`, `image_size` or `base_filters` helps, and on GPUs "
@@ -97,7 +97,7 @@ def _explain(config: TrainConfig, failure: Exception) -> tuple[str, int]:
         what = f"Another worker has ended, or can't be reached ({reason})."
         return f"{what}\n{_RESUMES} once it is given to all workers again.", 1
     if isinstance(failure, tf.errors.OpError | UnicodeDecodeError) and (faults := _faults(config)):
-        return f"{faults}\n{_RESUMES} once that is fixed.", 2
+        return f"{faults}\n{_again(config)} once that is fixed.", 2
     raise failure
 
 

@@ -22,7 +22,7 @@ _PUBLISHED = (
     "of a run with the other objective tells."
 )
 NETWORK_WANTED = (
-    "The inputs are label maps, so how well the photos show them can be measured (FCN-score). That needs a "
+    "Where inputs are label maps, how well the photos show them can be measured (FCN-score). That needs a "
     "segmentation network: `python -m tfpix2pix.segmentation` trains one on the data set."
 )
 FEATURES_WANTED = 'Distances of whole sets need a feature network: pip install "tfpix2pix[edges]", or choose another.'

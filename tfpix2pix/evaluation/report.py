@@ -17,7 +17,7 @@ from tfpix2pix.metrics.metric import MetricInfo, MetricRow, Samples
 from tfpix2pix.training.figures import aligned
 
 FILE = "evaluation.json"
-_ARROWS = {"lower": "↓", "higher": "↑", "zero": "→0"}
+_ARROWS = {"lower": "↓", "higher": "↑", "zero": "→0", "real": "→ targets"}
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,13 @@ class Evaluation:
         """The rows of the table by name: `evaluation.metrics["l1"].value`."""
         return MappingProxyType({row.metric.name: row for row in self.rows})
 
+    def __str__(self) -> str:
+        return self.table()
+
     def table(self) -> str:
         """Returns the rows for a terminal, in aligned columns."""
         with_real = any(row.real is not None for row in self.rows)
-        lines = [["", "value", "95 % interval", "", *(["ground truth"] if with_real else [])]]
+        lines = [["", "value", "95 % interval", "", *(["targets"] if with_real else [])]]
         for row in self.rows:
             interval = "-"
             if row.low is not None and row.high is not None:

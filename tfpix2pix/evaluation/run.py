@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines import DatasetError
 from pipelines.catalog import DATASETS
+from tfpix2pix import pretrained
 from tfpix2pix.config import DataConfig, TrainConfig
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.evaluation.report import Evaluation
@@ -48,7 +49,7 @@ def evaluate(
     """Evaluates a model on pairs.
 
     Args:
-        model: a run's folder, an exported folder, a .keras or .tflite file, or what `open_model` returned.
+        model: what `open_model` takes, or returned.
         generator: which one of a run: the final one, the best by validation L1, or auto: the final one if there is one.
         split: of the data set: `"val"`, `"test"` or `"train"`.
         images: how many pairs, evenly spaced; 0: all.
@@ -77,9 +78,9 @@ def evaluate(
             raise ConfigError(f"`{name}` must be one of {', '.join(known)}, not {value!r}.")
     if unknown := sorted(data.keys() - set(_DATA)):
         raise ConfigError(f"There is no choice {unknown[0]!r}. Choices of the data: {', '.join(_DATA)}")
-    path = Path(model) if isinstance(model, str | Path) else None
+    path = pretrained.located(model) if isinstance(model, str | Path) else None
     if path is not None and not path.exists():
-        raise ConfigError(f"The model {path} does not exist.")
+        raise ConfigError(pretrained.missing(path))
     from tfpix2pix.evaluation import collect, labels, notes
     from tfpix2pix.inference.backends import open_model
 

@@ -10,7 +10,12 @@ from tfpix2pix.evaluation.failures import finding
 from tfpix2pix.evaluation.report import Relation
 from tfpix2pix.metrics.metric import MetricRow
 
-_BETTER = {"lower": ("↓", "lower is better"), "higher": ("↑", "higher is better"), "zero": ("→0", "0 is best")}
+_BETTER = {
+    "lower": ("↓", "lower is better"),
+    "higher": ("↑", "higher is better"),
+    "zero": ("→0", "0 is best"),
+    "real": ("→", "closer to the targets is better"),
+}
 
 
 def metrics(rows: Sequence[MetricRow]) -> str:

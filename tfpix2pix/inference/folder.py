@@ -43,8 +43,8 @@ def translate_folder(
 ) -> list[str]:
     """Translates every image of a folder to a PNG file, or to a TIFF file where PNG can't hold the target's values.
 
-    Results have the names and sub-folders of the input; see `files.plan_outputs`. Label maps with values that the model
-    doesn't know are logged, once.
+    Results have the names and sub-folders of the input; see `files.plan_outputs`. How many results were kept is logged,
+    and once, if label maps have values that the model doesn't know.
 
     Args:
         model: what `open_model` returned, or takes.
@@ -70,6 +70,11 @@ def translate_folder(
     opened = model if isinstance(model, Model) else open_model(model, noise=seeds != [None])
     ending = ".png" if opened.target_encoding.fits_png else ".tif"
     jobs = [_Job(file, _results(target, seeds)) for file, target in plan_outputs(source, output, ending=ending)]
+    if not overwrite and (kept := sum(path.exists() for job in jobs for _, path in job.results)):
+        total = sum(len(job.results) for job in jobs)
+        _logger.warning(
+            "%s of %s results were in %s already and are kept; `overwrite` makes them again.", kept, total, output
+        )
     unknown = _Unknown(opened.input_encoding)
     bar = progress(None, len(jobs), "translating", "image")
     failures: list[str] = []

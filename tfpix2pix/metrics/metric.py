@@ -26,19 +26,20 @@ class MetricInfo:
     Attributes:
         name: its name in JSON, such as `psnr`.
         label: its name for people, such as `PSNR`.
-        better: which values are the better ones: lower, higher, or those near to zero.
+        better: which values are the better ones: lower, higher, those near to zero, or those near to that of the real
+            images.
         unit: such as `dB`; empty where there is none.
         note: what has to be known to compare it with other people's: the feature network, say.
     """
 
     name: str
     label: str
-    better: Literal["lower", "higher", "zero"]
+    better: Literal["lower", "higher", "zero", "real"]
     unit: str = ""
     note: str = ""
 
     def badness(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Returns numbers that are the higher the worse the values are."""
+        """Returns numbers that are the higher the worse the values are; not of a metric that goes by real images."""
         return {"lower": values, "higher": -values, "zero": np.abs(values)}[self.better]
 
 

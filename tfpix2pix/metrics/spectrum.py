@@ -97,8 +97,8 @@ class _SpectralPeaks:
             info = MetricInfo(
                 f"peak_{period}",
                 f"Spectral peak, {period} px",
-                "lower",
-                note="a lattice of that period; good where it is that of the real images",
+                "real",
+                note="a checkerboard of that period; good where it is that of the targets",
             )
             rows.append(MetricRow(info, value, low, high, real[period]))
         return Measured(tuple(rows))

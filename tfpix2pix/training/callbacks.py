@@ -191,7 +191,7 @@ class SampleSheets(Callback):
     def on_evaluation_end(self, step: int, evaluation: Evaluation) -> None:
         """Draws it."""
         name, data = self.trainer.best_metric.name, Path(self.trainer.config.data.dataset).name
-        value = f"validation {figures.label(name)} {evaluation.metrics[f'val_{name}']:.3f}"
+        value = f"validation {figures.label(name)}: {evaluation.metrics[f'val_{name}']:.3f}"
         title = f"{data}: step {step:,} of {self.trainer.total_steps:,}, {value}"
         figures.sample_sheet(evaluation.rows, title, self.trainer.run.sample(step))
 

@@ -221,5 +221,5 @@ def check_data(*sources: Source) -> None:
     if faults:
         raise DatasetError(
             f"{len(faults)} file{'s' * (len(faults) > 1)} can't be used:{group_faults(faults)}\n{HOW_TO_EXCLUDE} "
-            "`check_data` can be turned off to train without looking."
+            "Or train without this check: `check_data` False."
         )

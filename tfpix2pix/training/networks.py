@@ -64,7 +64,8 @@ def build(config: TrainConfig, input_channels: int = 3, target_channels: int = 3
                 seed=_second_seed(run.seed),
             )
     except ValueError as error:
-        raise ConfigError(f"The networks can't be built: {error}") from error
+        height, width = config.data.image_size
+        raise ConfigError(f"The networks can't be built for `image_size` {height}x{width}: {error}") from error
     terms: list[Loss] = [] if discriminator is None else [Adversarial(goal.gan_loss)]
     terms += [L1(goal.l1_weight)] if goal.l1_weight else []
     for text in goal.losses:
@@ -114,8 +115,9 @@ def _check_used(config: TrainConfig) -> None:
         value = getattr(model, name)
         if name not in known and value not in (without, getattr(usual, name)):
             raise ConfigError(
-                f"`{name}` {value} would change nothing: the generator {model.generator} and the discriminator "
-                f"{model.discriminator} don't have it. Drop it, or choose others."
+                f"`{name}` {value} would change nothing: neither the generator {model.generator} nor the "
+                f"discriminator {model.discriminator} has it. Drop it, or choose other networks, such as those of "
+                f"`recipe` {'modern' if config.run.recipe == 'paper' else 'paper'}."
             )
 
 
@@ -269,7 +271,7 @@ def _assign(variables: Mapping[str, tf.Variable], values: Mapping[str, Any], sou
     if len({name.split("/")[1] for name in fresh}) > 2:
         raise ConfigError(
             f"`init_from` {source} is another network: {len(fresh)} weights have other channels, such as {fresh[0]}. "
-            "Give the same `base_filters`."
+            "Give the same `base_filters` as there."
         )
     for name, variable in variables.items():
         if name not in fresh:

@@ -54,7 +54,7 @@ class RunDirectory:
         """Checks that `config` may start here, or resume here, without writing anything.
 
         Raises:
-            ConfigError: if another run's config, or a file that a run would overwrite, is found.
+            ConfigError: if another run's config, a file that a run would overwrite, or somebody's images are found.
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise ConfigError(f"{self.folder} is a file, not a folder.")
@@ -71,6 +71,12 @@ class RunDirectory:
             raise ConfigError(
                 f"{self.folder} has no config.json but holds {', '.join(taken)}, which a run would write over. "
                 "Give another folder."
+            )
+        from pipelines.layout import list_images, visible_folders  # which load TensorFlow: too early for a command
+
+        if self.folder.exists() and (images := [*visible_folders(self.folder), *list_images(self.folder)]):
+            raise ConfigError(
+                f"{self.folder} is no run: it holds {images[0].name}. Give a new or an empty folder as `workdir`."
             )
 
     def check_data(self, data: DataDescription) -> None:

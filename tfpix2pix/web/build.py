@@ -14,6 +14,7 @@ from typing import Any
 from pipelines import pages
 from pipelines.catalog import licence
 from pipelines.spec import Encoding
+from tfpix2pix import pretrained
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.web import runtime
 
@@ -97,7 +98,7 @@ def model_of(export: Path) -> tuple[Path, dict[str, Any]]:
         ConfigError: if there is no such folder, or the page doesn't know its images.
     """
     if not export.is_dir():
-        raise ConfigError(f"{export} is not the folder of an export.")
+        raise ConfigError(pretrained.missing(export))
     config = export / "config.json"
     try:
         settings = dict(json.loads(config.read_text(encoding="utf-8")))

@@ -26,8 +26,7 @@ def open_model(path: Path | str, *, noise: bool = False) -> Model:
     """
     path = pretrained.located(path)
     if not path.exists():
-        known = ", ".join(pretrained.available())
-        raise ConfigError(f"The model {path} does not exist, and none of that name comes with the package ({known}).")
+        raise ConfigError(pretrained.missing(path))
     try:
         model = _open(path, noise)
     except Exception as error:  # Keras' and TensorFlow's readers raise anything on broken files
