@@ -33,10 +33,12 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_RUN = {
+    "python3 -m venv": "makes an environment; .ci/run does it",
+    "source .venv": "goes with it",
     "python -m pip install": "installs; .ci/run does it",
     "python -m pytest": "these are the tests",
     "tensorboard": "another program's, which runs until it is stopped",
-    "(cd saved_models": "needs Docker",
+    "(cd exported": "needs Docker",
     "docker compose up -d)": "needs Docker; the tests of the bundle read its file",
     "python -m tfpix2pix.train --strategy=multiworker": "needs another machine; test_tfpix2pix_workers has two",
     "export TF_CONFIG": "goes with it",
@@ -157,7 +159,7 @@ def test_command(places, document, command, monkeypatch):
     read = [word for word in arguments if not word.startswith(("--output=", "--workdir=", "--fix-list="))]
     paths = [part for word in read for part in word.split("=") if part and not part.startswith("-")]
     if module == "tfpix2pix.serving.client":
-        paths.append("saved_models/houses")
+        paths.append("exported/houses")
     place = enter(places, document, paths, monkeypatch)
     if not (verb == "tfpix2pix.export" and "--formats" in arguments):
         arguments += SMALLER.get(verb, ())
@@ -166,7 +168,7 @@ def test_command(places, document, command, monkeypatch):
     with contextlib.ExitStack() as stack:
         if module == "tfpix2pix.serving.client":
             pytest.importorskip("tensorflow_serving", reason=WITHOUT)
-            server = stack.enter_context(StandIn(place / "saved_models/houses"))
+            server = stack.enter_context(StandIn(place / "exported/houses"))
             arguments.append(f"--url={server.url}")
         if module == "tfpix2pix.ablate":
             for name, table in TABLES.items():
