@@ -1,6 +1,6 @@
 """The training loops that `train_step.py` times, each a process of its own. Started by it.
 
-    python benchmarks/contenders.py package --size=256 --filters=64 --batch-size=1
+    python benchmarks/contenders.py package --recipe=paper --size=256 --filters=64 --batch-size=1
 
 Like `torch_step.py` it says something once it is ready, answers each number on standard input with the seconds that so
 many steps took, and 0 with the process's peak memory in MB.
@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -26,8 +26,8 @@ import keras
 import tensorflow as tf
 
 from tfpix2pix import process
-from tfpix2pix.config import DataConfig, ModelConfig, TrainConfig
 from tfpix2pix.models import patchgan_discriminator, unet_generator
+from tfpix2pix.recipes import recipe as recipe_for
 from tfpix2pix.training import devices, networks
 from tfpix2pix.training.loop import step_loop
 
@@ -36,13 +36,18 @@ Batch = dict[str, tf.Tensor]
 
 PACKAGE, PLAIN, KEPT = "package", "plain Keras", "plain Keras, memory kept"
 NAMES = (PACKAGE, "package, TensorFlow's kernels", KEPT, PLAIN)
+# Of the modern recipe what PyTorch's step has too: networks, hinge, feature matching, L1 and the clipped gradient.
+_LEFT_OUT = {"losses": ("feature_matching=10",), "ema": 0.0, "ema_ramp": False, "discriminator_shift": 0}
+_LEFT_OUT |= {"adversarial_from": 0.0, "clip_threshold": 0.0, "lr_warmup": 0, "lr_decay": "none"}
 
 
 def package_steps(
-    size: int, filters: int, batch_size: int, *, use_cpu_kernels: bool = True
+    recipe: str, size: int, filters: int, batch_size: int, *, use_cpu_kernels: bool = True
 ) -> tuple[tf.distribute.Strategy, Callable[..., tf.Tensor]]:
     """Returns the strategy and the inner loop that the trainer would use."""
-    config = TrainConfig(DataConfig(image_size=(size, size)), ModelConfig(base_filters=filters))
+    config = recipe_for("facades", recipe).replace(image_size=(size, size), base_filters=filters)
+    if recipe == "modern":
+        config = config.replace(**_LEFT_OUT)
     strategy = devices.make_strategy("one")
     with strategy.scope():
         model = networks.build(config)
@@ -50,15 +55,16 @@ def package_steps(
     return strategy, step_loop(model, batch_size)
 
 
-def package_loop(size: int, filters: int, batch: Batch, *, use_cpu_kernels: bool) -> Steps:
+def package_loop(recipe: str, size: int, filters: int, batch: Batch, *, use_cpu_kernels: bool) -> Steps:
     """The trainer's own inner loop, fed from memory."""
-    strategy, run_steps = package_steps(size, filters, int(batch["input"].shape[0]), use_cpu_kernels=use_cpu_kernels)
+    batch_size = int(batch["input"].shape[0])
+    strategy, run_steps = package_steps(recipe, size, filters, batch_size, use_cpu_kernels=use_cpu_kernels)
     batches = iter(strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(batch).repeat()))
     return lambda count: run_steps(batches, tf.constant(0, tf.int64), tf.constant(count, tf.int64))[0].numpy()
 
 
 def plain_loop(size: int, filters: int, batch: Batch) -> Steps:
-    """The same training, written with Keras alone."""
+    """The paper's recipe, written with Keras alone."""
     shape = (size, size, 3)
     generator = unet_generator(shape, base_filters=filters)
     discriminator = patchgan_discriminator(shape, shape, base_filters=filters)
@@ -90,6 +96,7 @@ def plain_loop(size: int, filters: int, batch: Batch) -> Steps:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--recipe", choices=("paper", "modern"), default="paper")
     parser.add_argument("--size", type=int, required=True)
     parser.add_argument("--filters", type=int, required=True)
     parser.add_argument("--batch-size", type=int, required=True)
@@ -103,7 +110,7 @@ def main() -> None:
         for number, side in enumerate(("input", "target"))
     }
     if flags.name.startswith(PACKAGE):
-        steps = package_loop(flags.size, flags.filters, batch, use_cpu_kernels=flags.name == PACKAGE)
+        steps = package_loop(flags.recipe, flags.size, flags.filters, batch, use_cpu_kernels=flags.name == PACKAGE)
     else:
         steps = plain_loop(flags.size, flags.filters, batch)
     steps(2)  # traces
@@ -114,7 +121,9 @@ def main() -> None:
         started = time.perf_counter()
         steps(count)
         print(time.perf_counter() - started, flush=True)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
+    # Not `ru_maxrss`, which a process inherits from the one that starts it.
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    print(int(status.split("VmHWM:")[1].split()[0]) / 1024, flush=True)
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def _measure_waiting(source: Any, flags: argparse.Namespace) -> None:
     """Trains by the trainer's own loop on the pairs and on one batch, which is always there."""
     batch_size = flags.batch_size
     set_determinism("auto")
-    strategy, run_steps = package_steps(flags.image_size, flags.filters, batch_size)
+    strategy, run_steps = package_steps("paper", flags.image_size, flags.filters, batch_size)
     preprocessing, total = pipelines.Preprocessing(flags.image_size, flags.image_size), 10**6
     kept = _stream(source, preprocessing, flags, total, 2**30).map(_pair)
     streams = {

@@ -1,13 +1,13 @@
 """Times this package's own training step against PyTorch and against a plain Keras loop, on tensors in memory.
 
-    python benchmarks/train_step.py --filters 16 64 --batch-size 1 4 --torch-python=PYTHON
+    python benchmarks/train_step.py --filters 16 64 --batch-size 1 4 --torch-python=PYTHON --output=FILE.json
     python benchmarks/train_step.py --layers --filters 64
 
 All train the same networks with the same losses. The plain loop is what one would write with Keras alone: its Adam, one
-call of a `tf.function` a step. The loops between tell what each lever of this package gives. PyTorch (`torch_step.py`)
-takes part as ports of pix2pix write it, and tuned, in an environment of its own, whose interpreter is `--torch-python`.
-Each contender has a process of its own, and they take turns, so that a machine that slows down slows all. `--layers`
-times every convolution instead.
+call of a `tf.function` a step. PyTorch (`torch_step.py`) takes part tuned, in several variants of which the fastest
+counts, and as ports of pix2pix write it, in an environment of its own, whose interpreter is `--torch-python`. Each
+contender has a process of its own, and they take turns, so that a machine that slows down slows all. `--output` adds
+to a file that `tables.py` makes the tables of. `--layers` times every convolution instead.
 """
 
 from __future__ import annotations
@@ -30,21 +30,37 @@ if "--layers" in sys.argv:
 import contenders
 import keras
 import layer_times
+import results
 import tensorflow as tf
 
 from tfpix2pix.models import patchgan_discriminator, unet_generator
+from tfpix2pix.models.multiscale import multiscale_discriminator
+from tfpix2pix.models.residual_unet import residual_unet_generator
 
 HERE = Path(__file__).parent
-TORCH = ("PyTorch", "PyTorch, tuned")
+# glibc keeps freed memory, as it does in this package's commands. (jemalloc with its defaults was slower.)
+KEPT = {"MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_MMAP_MAX_": "0"}
+# Flags of `torch_step.py`, and whether memory is kept.
+TORCH = {
+    "PyTorch, typical port": (["--typical"], False),
+    "PyTorch, tuned": ([], False),
+    "PyTorch, tuned, memory kept": ([], True),
+    "PyTorch, tuned, memory kept, one thread": (["--threads=1"], True),
+    "PyTorch, tuned, memory kept, channels last": (["--channels-last"], True),
+    "PyTorch, tuned, memory kept, torch.compile": (["--compile"], True),
+    "PyTorch, tuned, memory kept, channels last, torch.compile": (["--channels-last", "--compile"], True),
+}
 PAUSE = 0.3  # seconds between turns: a library's threads go on spinning for a while after their last work
 
 
 class Contender:
     """A process that runs as many steps as it is told."""
 
-    def __init__(self, name: str, command: list[str]) -> None:
+    def __init__(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> None:
         self.name = name
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | (environment or {})
+        )
         self.version = self._answer()
 
     def seconds(self, count: int) -> float:
@@ -69,42 +85,48 @@ class Contender:
         return answer
 
 
-def start(name: str, size: int, filters: int, batch_size: int, torch_python: str) -> Contender:
-    flags = [f"--size={size}", f"--filters={filters}", f"--batch-size={batch_size}"]
+def start(name: str, recipe: str, size: int, filters: int, batch_size: int, torch_python: str) -> Contender:
+    flags = [f"--recipe={recipe}", f"--size={size}", f"--filters={filters}", f"--batch-size={batch_size}"]
     if name in TORCH:
-        usual = ["--usual"] if name == TORCH[0] else []
-        return Contender(name, [torch_python, str(HERE / "torch_step.py"), *flags, *usual])
+        own, kept = TORCH[name]
+        return Contender(name, [torch_python, str(HERE / "torch_step.py"), *flags, *own], KEPT if kept else {})
     return Contender(name, [sys.executable, str(HERE / "contenders.py"), name, *flags])
 
 
-def step_gflop(size: int, filters: int, batch_size: int) -> float:
+def step_gflop(recipe: str, size: int, filters: int, batch_size: int) -> float:
     """Arithmetic of one step in GFLOP, from the sizes of all convolutions.
 
     G forward and backward is three times its forward; D sees real and fake forward, both backward for its own weights,
-    and once more back to the picture for G.
+    and once more back to the image for G.
     """
     shape = (size, size, 3)
-    generator = _forward_gflop(unet_generator(shape, base_filters=filters))
-    discriminator = _forward_gflop(patchgan_discriminator(shape, shape, base_filters=filters))
-    return batch_size * (3 * generator + (2 + 4 + 1) * discriminator)
+    if recipe == "modern":
+        generator = residual_unet_generator(shape, base_filters=filters)
+        discriminator = multiscale_discriminator(shape, shape, base_filters=filters, scales=1)
+    else:
+        generator = unet_generator(shape, base_filters=filters)
+        discriminator = patchgan_discriminator(shape, shape, base_filters=filters)
+    return batch_size * (3 * _forward_gflop(generator) + (2 + 4 + 1) * _forward_gflop(discriminator))
 
 
 def _forward_gflop(model: keras.Model) -> float:
     total = 0
     for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D):
-            places = layer.output.shape[1:3]
-        elif isinstance(layer, keras.layers.Conv2DTranspose):
+        if isinstance(layer, keras.layers.Conv2DTranspose):
             places = layer.input.shape[1:3]
+        elif isinstance(layer, keras.layers.Conv2D):
+            places = layer.output.shape[1:3]
         else:
             continue
         total += 2 * places[0] * places[1] * int(tf.size(layer.kernel))
     return total / 1e9
 
 
-def compare(names: list[str], size: int, filters: int, batch_size: int, flags: argparse.Namespace) -> None:
-    """Prints the medians of alternating rounds, their ratios, the share of the matmul rate, and peak memory."""
-    running = [start(name, size, filters, batch_size, flags.torch_python) for name in names]
+def compare(
+    names: list[str], recipe: str, size: int, filters: int, batch_size: int, flags: argparse.Namespace
+) -> results.Result:
+    """Lets contenders take turns."""
+    running = [start(name, recipe, size, filters, batch_size, flags.torch_python) for name in names]
     counts = {one.name: max(1, round(flags.seconds / one.seconds(2))) for one in running}
     times: dict[str, list[float]] = {name: [] for name in names}
     rates = []
@@ -112,47 +134,55 @@ def compare(names: list[str], size: int, filters: int, batch_size: int, flags: a
         for one in running:
             times[one.name].append(one.seconds(counts[one.name]))
         rates.append(layer_times.matmul_gflops())
-    gflop, rate = step_gflop(size, filters, batch_size), statistics.median(rates)
-    print(f"\n{filters} filters, {size} px, batch {batch_size}: {gflop:.1f} GFLOP a step, matmul {rate:.0f} GFLOP/s")
-    against = [name for name in TORCH if name in times] or names[-1:]
-    for one in running:
-        own = times[one.name]
-        median = statistics.median(own)
-        told = [_ratio(own, times[name], name) for name in against]
-        print(
-            f"  {one.name:<36} {median:.3f} s/step, {gflop / median / rate:4.0%} of the matmul rate, "
-            f"{', '.join(told)}, peak {one.peak_memory():,.0f} MB",
-            flush=True,
-        )
-
-
-def _ratio(own: list[float], other: list[float], name: str) -> str:
-    """Tells how many times as fast a loop is as another one: the median over the rounds, and their range."""
-    ratios = sorted(theirs / mine for mine, theirs in zip(own, other, strict=True))
-    return f"{statistics.median(ratios):.2f}x {name} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    return {
+        "benchmark": "train_step",
+        "recipe": recipe,
+        "size": size,
+        "filters": filters,
+        "batch_size": batch_size,
+        "gflop": round(step_gflop(recipe, size, filters, batch_size), 1),
+        "matmul_gflops": round(statistics.median(rates)),
+        "machine": results.machine(),
+        "contenders": [
+            {
+                "name": one.name,
+                "version": one.version,
+                "seconds": [round(value, 5) for value in times[one.name]],
+                "peak_mb": round(one.peak_memory()),
+            }
+            for one in running
+        ],
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n", maxsplit=1)[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
+    parser.add_argument("--recipe", nargs="+", default=["paper"], choices=("paper", "modern"), help="whose networks")
     parser.add_argument("--filters", type=int, nargs="+", default=[16, 64], help="filters of the first layer")
-    parser.add_argument("--size", type=int, nargs="+", default=[256], help="side of the pictures, pixels")
-    parser.add_argument("--batch-size", type=int, nargs="+", default=[1], help="pictures in a step")
+    parser.add_argument("--size", type=int, nargs="+", default=[256], help="side of the images, pixels")
+    parser.add_argument("--batch-size", type=int, nargs="+", default=[1], help="images in a step")
     parser.add_argument("--rounds", type=int, default=5, help="turns that each loop takes")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of one turn")
     parser.add_argument("--torch-python", default="", help="interpreter of an environment with PyTorch")
     parser.add_argument("--only", nargs="+", choices=[*contenders.NAMES, *TORCH], help="these loops alone")
+    parser.add_argument("--output", type=Path, help="JSON file to add the results to")
     parser.add_argument("--layers", action="store_true", help="time every convolution instead, each form against TF's")
     flags = parser.parse_args()
-    names = flags.only or [*contenders.NAMES, *(TORCH if flags.torch_python else ())]
-    for filters in flags.filters:
-        for size in flags.size:
-            for batch_size in flags.batch_size:
-                if flags.layers:
-                    layer_times.print_table(size, filters, batch_size, flags.rounds)
-                else:
-                    compare(names, size, filters, batch_size, flags)
+    for recipe in flags.recipe:
+        own = contenders.NAMES if recipe == "paper" else (contenders.PACKAGE,)
+        names = flags.only or [*own, *(TORCH if flags.torch_python else ())]
+        for filters in flags.filters:
+            for size in flags.size:
+                for batch_size in flags.batch_size:
+                    if flags.layers:
+                        layer_times.print_table(size, filters, batch_size, flags.rounds)
+                        continue
+                    result = compare(names, recipe, size, filters, batch_size, flags)
+                    print(results.table(result), flush=True)
+                    if flags.output:
+                        results.add(flags.output, result)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def test_epochs_that_do_not_divide_are_rounded_up_and_steps_win():
 
 
 def test_samples_come_ten_times_a_run_and_every_thousand_steps():
-    assert [RunConfig().sample_interval(total) for total in (5, 2000, 80_000)] == [1, 200, 1000]
+    assert [RunConfig().sample_interval(total) for total in (5, 300, 2000, 80_000)] == [5, 100, 200, 1000]
     assert RunConfig(sample_every=7).sample_interval(80_000) == 7
 
 

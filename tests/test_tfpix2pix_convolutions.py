@@ -96,6 +96,33 @@ def test_unit_convolution_is_a_convolution_of_stride_1(limit, shape):
         )
 
 
+@pytest.mark.parametrize("limit", [(range(1, 2**20), 0), (range(0), 0)])
+@given(SHAPES)
+@settings(max_examples=15, deadline=None)
+def test_same_convolution_is_a_convolution_of_stride_1(limit, shape):
+    batch, height, width, channels, filters = shape
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convolutions, "_WINOGRAD_OF_3", limit)
+        assert_equal(
+            convolutions.same_convolution,
+            lambda x, kernel: tf.nn.conv2d(x, kernel, 1, "SAME"),
+            (batch, height, width, channels),
+            (3, 3, channels, filters),
+        )
+
+
+def test_a_residual_blocks_convolution_rounds_no_more_than_that():
+    pixels, weights = convolutions._WINOGRAD_OF_3
+    assert 32 * 32 in pixels
+    assert weights <= 9 * 512 * 512
+    assert_equal(
+        convolutions.same_convolution,
+        lambda x, kernel: tf.nn.conv2d(x, kernel, 1, "SAME"),
+        (1, 32, 32, 512),
+        (3, 3, 512, 512),
+    )
+
+
 def test_a_discriminators_unit_convolution_rounds_no_more_than_that():
     # As in a discriminator of 64 filters: sums of 4096 products, where rounding adds up.
     assert convolutions._within(convolutions._WINOGRAD, tf.zeros((1, 34, 34, 1)), tf.zeros((4, 4, 256, 512)))

@@ -194,7 +194,7 @@ class RunConfig(Checked):
     deterministic: Literal["auto", "on", "off"] = "auto"
     """Same bits every time; auto: on without a GPU, where it costs nothing."""
     sample_every: int = 0
-    """Steps between evaluations and sample sheets; 0: ten a run, at least every 1000 steps."""
+    """Steps between evaluations and sample sheets; 0: ten a run, every 100 steps at most and every 1000 at least."""
     checkpoint_minutes: float = 5.0
     """Minutes between checkpoints."""
     best_metric: Annotated[str, tyro.conf.arg(metavar="|".join(VALIDATION_METRICS))] = "l1"
@@ -225,7 +225,7 @@ class RunConfig(Checked):
 
     def sample_interval(self, total_steps: int) -> int:
         """Returns the steps between two sample sheets."""
-        return self.sample_every or min(1000, max(1, total_steps // 10))
+        return self.sample_every or min(1000, max(100, total_steps // 10), total_steps)
 
 
 # Flags are --batch-size, not --data.batch-size.

@@ -1,6 +1,6 @@
 """A network in the form that a CPU trains fastest, with the same weights.
 
-4x4 convolutions and instance norms are computed by other arithmetic that gives the same (`convolutions`). A layer is
+Convolutions and instance norms are computed by other arithmetic that gives the same (`convolutions`). A layer is
 replaced only where its configuration matches exactly; every other layer, and nested models as a whole, stay as they
 are. Models, checkpoints and exports know nothing of it.
 """
@@ -17,6 +17,7 @@ from tfpix2pix.kernels import convolutions
 from tfpix2pix.kernels.matching import (
     is_down_convolution,
     is_instance_norm,
+    is_same_convolution,
     is_unit_convolution,
     is_up_convolution,
 )
@@ -101,6 +102,8 @@ def form_of(layer: keras.layers.Layer) -> _Form | None:
         return convolutions.down_convolution
     if is_unit_convolution(layer):
         return convolutions.single_convolution if layer.filters == 1 else convolutions.unit_convolution
+    if is_same_convolution(layer):
+        return convolutions.same_convolution
     return None
 
 

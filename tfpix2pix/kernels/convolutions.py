@@ -1,4 +1,4 @@
-"""Exact identities of the networks' 4x4 convolutions and norms, in forms that a CPU computes faster.
+"""Exact identities of the networks' convolutions, in forms that a CPU computes faster.
 
 Each function equals TensorFlow's own op, all gradients included, and takes kernels as Keras lays them out, so a
 network that uses them has the same weights; `accelerate` puts them in place. A GPU's library needs none of this.
@@ -7,11 +7,12 @@ The forms were chosen with oneDNN at work in TensorFlow, which `process.prepare_
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+
+from tfpix2pix.kernels.winograd import windows, winograd
 
 Gradients = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
@@ -22,6 +23,7 @@ _PATCHES = 4096, 2**17
 _ONE_PRODUCT = 4096, 2**20
 _PRODUCT_FOR_EACH_TAP = 4096, 2**17
 _WINOGRAD = 2**20, 2**15
+_WINOGRAD_OF_3 = range(32**2, 128**2 + 1), 2**15  # pixels, weights
 _FEW_FILTERS = 4  # of a transposed convolution, whose pixels then fill a small part of a register each
 _LARGE_KERNEL = 2**20  # from here on it is the larger factor of a matmul by far
 
@@ -104,45 +106,23 @@ def unit_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     Returns:
         `(B, H - 3, W - 3, Cout)`.
     """
-    return _winograd(x, kernel) if _within(_WINOGRAD, x, kernel) else tf.nn.conv2d(x, kernel, 1, "VALID")
+    return winograd(x, kernel) if _within(_WINOGRAD, x, kernel) else tf.nn.conv2d(x, kernel, 1, "VALID")
 
 
-@tf.custom_gradient
-def _winograd(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradients]:
-    """Winograd's F(3x3, 4x4): nine outputs from 36 products instead of 144 (Lavin and Gray 2016, section 4).
+def same_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """A convolution of stride 1 with padding `same`.
 
-    Windows of 6x6 pixels that overlap by half, and the kernel, are evaluated as polynomials at 36 places. There a
-    convolution is a product, for all channels a matmul; the inverse gives 3x3 outputs. Gradients go the same way back.
+    Args:
+        x: `(B, H, W, Cin)`.
+        kernel: `(3, 3, Cin, Cout)`.
+
+    Returns:
+        `(B, H, W, Cout)`.
     """
-    (height, width), (channels, filters) = x.shape[1:3], kernel.shape[2:]
-    rows, columns = -(-(height - 3) // 3), -(-(width - 3) // 3)
-    batch = tf.shape(x)[0]
-    of_input, of_kernel, of_output = (tf.constant(matrix, x.dtype) for matrix in _winograd_transforms())
-
-    margins = [[0, 0], [0, 3 * rows + 3 - height], [0, 3 * columns + 3 - width], [0, 0]]  # to whole tiles of 3x3
-    windows = tf.reshape(_windows(tf.pad(x, margins), 6, 3, taps_first=True), (36, -1))
-    inputs = tf.reshape(tf.matmul(of_input, windows), (36, -1, channels))
-    kernels = tf.reshape(tf.matmul(of_kernel, tf.reshape(kernel, (16, -1))), (36, channels, filters))
-    outputs = tf.matmul(of_output, tf.reshape(tf.matmul(inputs, kernels), (36, -1)))
-    outputs = tf.transpose(tf.reshape(outputs, (3, 3, batch, rows, columns, filters)), (2, 3, 0, 4, 1, 5))
-    output = tf.reshape(outputs, (batch, 3 * rows, 3 * columns, filters))[:, : height - 3, : width - 3]
-
-    def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        padded = tf.pad(upstream, margins)
-        tiles = tf.transpose(tf.reshape(padded, (batch, rows, 3, columns, 3, filters)), (2, 4, 0, 1, 3, 5))
-        products = tf.reshape(tf.matmul(of_output, tf.reshape(tiles, (9, -1)), transpose_a=True), (36, -1, filters))
-        by_kernel = tf.reshape(tf.matmul(inputs, products, transpose_a=True), (36, -1))
-        by_kernel = tf.reshape(tf.matmul(of_kernel, by_kernel, transpose_a=True), kernel.shape)
-        by_window = tf.reshape(tf.matmul(products, kernels, transpose_b=True), (36, -1))
-        by_window = tf.matmul(of_input, by_window, transpose_a=True)
-        # Each window's second half lies over the first half of its neighbour.
-        halves = tf.unstack(tf.reshape(by_window, (2, 3, 2, 3, batch, rows, columns, channels)))
-        summed = _overlapped(tf.unstack(_overlapped(halves), axis=1))
-        summed = tf.transpose(summed, (2, 3, 0, 4, 1, 5))
-        summed = tf.reshape(summed, (batch, 3 * rows + 3, 3 * columns + 3, channels))
-        return summed[:, :height, :width], by_kernel
-
-    return output, gradients
+    pixels, weights = _WINOGRAD_OF_3
+    if None not in x.shape[1:3] and x.shape[1] * x.shape[2] in pixels and kernel.shape.num_elements() >= weights:
+        return winograd(tf.pad(x, _MARGIN), kernel)
+    return tf.nn.conv2d(x, kernel, 1, "SAME")
 
 
 def subpixel_kernel(kernel: tf.Tensor) -> tf.Tensor:
@@ -241,7 +221,7 @@ def _kernel_gradient(large: tf.Tensor, small: tf.Tensor, kernel: tf.Tensor) -> t
     if _within(_ONE_PRODUCT, small, kernel):
         return tf.reshape(tf.matmul(_patches(large), pixels, transpose_a=True), kernel.shape)
     if _within(_PRODUCT_FOR_EACH_TAP, small, kernel):
-        taps = tf.reshape(_windows(tf.pad(large, _MARGIN), 4, 2, taps_first=True), (16, -1, large.shape[-1]))
+        taps = tf.reshape(windows(tf.pad(large, _MARGIN), 4, 2, taps_first=True), (16, -1, large.shape[-1]))
         return tf.reshape(tf.matmul(taps, pixels[None], transpose_a=True), kernel.shape)
     return tf.raw_ops.Conv2DBackpropFilter(
         input=large, filter_sizes=kernel.shape, out_backprop=small, strides=[1, 2, 2, 1], padding="SAME"
@@ -250,46 +230,8 @@ def _kernel_gradient(large: tf.Tensor, small: tf.Tensor, kernel: tf.Tensor) -> t
 
 def _patches(large: tf.Tensor) -> tf.Tensor:
     """Returns what each output pixel of a convolution reads: `(B, 2H, 2W, C)` -> `(B * H * W, 16 * C)`."""
-    patches = _windows(tf.pad(large, _MARGIN), 4, 2, taps_first=False)
+    patches = windows(tf.pad(large, _MARGIN), 4, 2, taps_first=False)
     return tf.reshape(patches, (-1, 16 * large.shape[-1]))
-
-
-def _overlapped(halves: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Adds two maps along their fifth axis, the second one place further on."""
-    axes = [[0, 0]] * halves[0].shape.rank
-    return tf.add_n([tf.pad(half, [*axes[:4], [place, 1 - place], *axes[5:]]) for place, half in enumerate(halves)])
-
-
-@functools.lru_cache
-def _winograd_transforms() -> tuple[np.ndarray, ...]:
-    """Returns the transforms of 6x6 pixels `(36, 36)`, of the kernel `(36, 16)` and to 3x3 outputs `(9, 36)`.
-
-    Of the points to evaluate at, these five and infinity round the least: results are off by 4e-6 of the largest.
-    """
-    points = np.array([0, 1, -1, 2, -1 / 2])
-
-    def evaluated(terms: int) -> np.ndarray:
-        return np.vstack([points[:, None] ** np.arange(terms), np.eye(terms)[-1]])  # the last at infinity
-
-    one_axis = np.linalg.inv(evaluated(6)).T, evaluated(4), evaluated(3).T
-    return tuple(np.kron(matrix, matrix) for matrix in one_axis)
-
-
-def _windows(x: tf.Tensor, size: int, stride: int, *, taps_first: bool) -> tf.Tensor:
-    """Gathers the windows of a map `(B, H, W, C)`, which is faster than TensorFlow's own op for it.
-
-    Returns:
-        `(size * size, B, places, C)` or `(B, places, size * size, C)`.
-    """
-    height, width = x.shape[1:3]
-    taps = (np.arange(size)[:, None] * width + np.arange(size)).ravel()
-    places = np.arange(0, height - size + 1, stride)[:, None] * width + np.arange(0, width - size + 1, stride)
-    images = tf.range(tf.shape(x)[0])[:, None] * (height * width)
-    if taps_first:
-        index = taps[:, None, None] + places.ravel() + images
-    else:
-        index = places.ravel()[:, None] + taps + images[..., None]
-    return tf.gather(tf.reshape(x, (-1, x.shape[-1])), index)
 
 
 def _within(limits: tuple[int, int], x: tf.Tensor, kernel: tf.Tensor, stride: int = 1) -> bool:

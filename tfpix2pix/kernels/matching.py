@@ -23,6 +23,12 @@ def is_unit_convolution(layer: keras.layers.Layer) -> bool:
     return unit and (layer.strides, layer.padding) == ((1, 1), "valid")
 
 
+def is_same_convolution(layer: keras.layers.Layer) -> bool:
+    """Tells of a 3x3 convolution of stride 1 with padding `same` and nothing else but spectral normalisation."""
+    plain = type(layer) in (keras.layers.Conv2D, SpectralConv2D) and _is_plain(layer, kernel=3)
+    return plain and (layer.strides, layer.padding) == ((1, 1), "same")
+
+
 def is_instance_norm(layer: keras.layers.Layer) -> bool:
     """Tells of a built group normalisation of images with one group a channel, and both gamma and beta."""
     if type(layer) is not keras.layers.GroupNormalization or getattr(layer.input_spec, "ndim", None) != 4:
@@ -30,10 +36,10 @@ def is_instance_norm(layer: keras.layers.Layer) -> bool:
     return layer.axis in (-1, 3) and layer.scale and layer.center and layer.groups == layer.gamma.shape[0]
 
 
-def _is_plain(layer: keras.layers.Layer) -> bool:
+def _is_plain(layer: keras.layers.Layer, kernel: int = 4) -> bool:
     # Of exact types only, above: a subclass may compute something else.
     return (
-        layer.kernel_size == (4, 4)
+        layer.kernel_size == (kernel, kernel)
         and layer.dilation_rate == (1, 1)
         and layer.data_format == "channels_last"
         and layer.activation is keras.activations.linear

@@ -52,7 +52,8 @@ class Trainer:
         preprocessing: how pairs are prepared; by default as `datasets.load` was asked, otherwise with the paper's
             jitter and flips at the generator's size, A -> B.
         seed: of order, crops and flips.
-        sample_every: steps between evaluations; 0: ten a run, at least every 1000 steps.
+        sample_every: steps between evaluations; 0: ten a run, every 100 steps at most and every 1000 at
+            least.
         checkpoint_minutes: minutes between checkpoints.
         cache_gib: GiB of memory that may cache all pairs.
         metrics: what is measured on validation, beside the mean absolute difference.
@@ -118,7 +119,7 @@ class Trainer:
         data_of.check_sizes(model, preprocessing.size)
         data_of.check_encodings(model, preprocessing.encodings(self.training))
         networks.check_savable(model.generator)
-        self.validation = Validation(model, self._held_out, preprocessing, metrics)
+        self.validation = Validation(model, self._held_out, preprocessing, metrics, total_steps=self.total_steps)
         self._strategy = model.distribute_strategy
         self._workers = Workers(self._strategy)
         own = standard_callbacks(config.run.patience, callbacks, verbose=verbose)

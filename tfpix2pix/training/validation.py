@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SHOWN = 6  # pairs on a sample sheet
 MEASURED = 50  # pairs, at most, that the metrics are measured on
+_STEPS_A_PAIR = 80  # steps of a run for each of them: ten evaluations then take about a twentieth of its time
 _AT_ONCE = 8  # images that a feature network looks at; of more, its first layers would fill the memory
 Image = npt.NDArray[np.uint8]
 
@@ -122,6 +123,7 @@ class Validation:
         source: the validation pairs.
         preprocessing: how they are prepared.
         metrics: what is measured.
+        total_steps: length of the run; a short one is measured on fewer pairs.
     """
 
     def __init__(
@@ -130,11 +132,14 @@ class Validation:
         source: Source,
         preprocessing: Preprocessing,
         metrics: Sequence[Metric | SetMetric] = (l1,),
+        *,
+        total_steps: int = MEASURED * _STEPS_A_PAIR,
     ) -> None:
         self._source, self._preprocessing = source, preprocessing
         self._encodings = preprocessing.encodings(source)
         self._shown = spread(range(len(source.names)), SHOWN)
-        self._measured = spread(range(len(source.names)), MEASURED)
+        most = min(max(SHOWN, total_steps // _STEPS_A_PAIR), MEASURED)
+        self._measured = spread(range(len(source.names)), most)
         of_pairs = [metric for metric in metrics if isinstance(metric, Metric)]
         self._of_sets = [(metric, metric.features()) for metric in metrics if isinstance(metric, SetMetric)]
         self._of_targets: dict[str, npt.NDArray[Any]] = {}  # features, which don't change

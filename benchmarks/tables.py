@@ -1,0 +1,56 @@
+"""Writes the tables between the markers of documents anew, from `benchmarks/results`.
+
+    python benchmarks/tables.py docs/performance.md
+    python benchmarks/tables.py --check docs/performance.md
+
+A table stands between `<!-- results FILE.json -->` and `<!-- end of results -->`. `--check` writes nothing, and its
+exit status is 1 if a document isn't what the results say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+import results
+
+FOLDER = Path(__file__).parent / "results"
+_MARKED = re.compile(r"(<!-- results (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+
+
+def rendered(text: str) -> str:
+    """Returns a document with its tables made anew."""
+
+    def tables(match: re.Match[str]) -> str:
+        found = json.loads((FOLDER / match[2]).read_text(encoding="utf-8"))
+        heads = [f"{result['machine']}; matmul {result['matmul_gflops']} GFLOP/s.\n" for result in found]
+        parts = [
+            f"{results.table(result, variants=False)}\n*{head}*\n" for result, head in zip(found, heads, strict=True)
+        ]
+        return f"{match[1]}\n" + "\n".join(parts) + f"\n{match[3]}"
+
+    return _MARKED.sub(tables, text)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("documents", nargs="+", type=Path)
+    parser.add_argument("--check", action="store_true", help="compare only")
+    flags = parser.parse_args()
+    different = []
+    for document in flags.documents:
+        before = document.read_text(encoding="utf-8")
+        if (after := rendered(before)) != before:
+            different.append(document)
+            if not flags.check:
+                document.write_text(after, encoding="utf-8")
+    for document in different:
+        print(f"{document} {'differs from the results' if flags.check else 'is written anew'}")
+    return int(bool(different) and flags.check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
