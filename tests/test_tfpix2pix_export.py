@@ -81,6 +81,20 @@ def test_a_second_export_is_a_new_version_and_leaves_the_first(run, exported):
     assert {path: path.read_bytes() for path in (exported / "1").rglob("*") if path.is_file()} == before
 
 
+def test_an_export_of_another_run_is_replaced_only_if_asked(run, exported, tmp_path, capsys):
+    copy = shutil.copytree(exported, tmp_path / "copy")
+    settings = json.loads((copy / "config.json").read_text())
+    settings["trained"]["data"]["dataset"] = "/somewhere/else/houses"
+    (copy / "config.json").write_text(json.dumps(settings))
+    before = sorted(path.name for path in copy.iterdir())
+    flags = [f"--model={run}", f"--output={copy}", "--formats", "saved_model", "--samples=1"]
+    assert export.main(flags) == 2
+    assert "houses" in (said := capsys.readouterr().err)
+    assert "--overwrite" in said
+    assert sorted(path.name for path in copy.iterdir()) == before
+    assert export.main([*flags, "--overwrite"]) == 0
+
+
 def test_the_same_picture_everywhere(run, exported, tmp_path, rng):
     """Keras, the run as `translate` opens it, the SavedModel alone, in a batch of 3 and as served, and TFLite."""
     import keras

@@ -47,6 +47,8 @@ class ExportConfig:
     """Training images that int8's ranges are measured on."""
     examples: int = 8
     """Validation inputs that the export keeps for the drawing page to start from; 0 keeps none."""
+    overwrite: bool = False
+    """Replace an export of another data set or of other networks that lies in the folder."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 samples=config.samples,
                 representative=config.representative,
                 examples=config.examples,
+                overwrite=config.overwrite,
             )
         except ExportError as error:
             flags.error(error, ExportConfig)

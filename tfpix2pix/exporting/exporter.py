@@ -14,15 +14,16 @@ from typing import Any, Literal
 import keras
 
 from pipelines.cache import write_text_atomically
-from pipelines.console import format_size, progress
+from pipelines.console import progress
 from pipelines.spec import Encoding
 from tfpix2pix import __version__
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.exporting import examples as drawings
 from tfpix2pix.exporting import model_card, serving_files
+from tfpix2pix.exporting.checks import check_output, check_same, size_of
 from tfpix2pix.exporting.comparison import ExportError, Measured, compare, table
 from tfpix2pix.exporting.formats import Format, resolve
-from tfpix2pix.exporting.job import Job, Subject, subject_of
+from tfpix2pix.exporting.job import Job, subject_of
 from tfpix2pix.exporting.samples import Samples
 from tfpix2pix.inference.backends.settings import FILE, read_settings
 from tfpix2pix.inference.translator import Translator
@@ -71,6 +72,7 @@ def export(
     samples: int = 16,
     representative: int = 100,
     examples: int = 8,
+    overwrite: bool = False,
 ) -> ExportResult:
     """Exports a generator. Nothing in the output folder changes until every form was written, run and compared.
 
@@ -90,6 +92,8 @@ def export(
         representative: training inputs that integer forms are fitted to.
         examples: of those validation inputs, how many are kept in the export's folder `examples`, for its page to start
             from; none where the run's own data can't be had.
+        overwrite: whether the output may be an export of another data set or of other networks, whose TFLite files this
+            one replaces.
 
     Returns:
         What was written.
@@ -104,10 +108,10 @@ def export(
     if min(samples, representative) < 1 or examples < 0:
         raise ConfigError("`samples` and `representative` must be at least 1, `examples` 0 or more.")
     forms = resolve(None if formats is None else tuple(formats), dynamic=dynamic)
-    _check_output(output)
+    check_output(output)
     subject = subject_of(source, generator, encodings)
     translator = Translator(subject.generator, *subject.encodings)
-    size = _size(subject, size, translator, dynamic=dynamic)
+    size = size_of(subject, size, translator, dynamic=dynamic)
     given = Samples(
         subject,
         dataset=dataset,
@@ -136,6 +140,8 @@ def export(
             scratch=Path(scratch),
         )
         job.settings.update(_settings(job, versioned=_SAVED_MODEL in forms))
+        if not overwrite:
+            check_same(job)
         for form in forms.values():
             form.check(job)
         result = _stage_and_publish(job, forms)
@@ -248,62 +254,6 @@ def _settings(job: Job, *, versioned: bool) -> dict[str, Any]:
         "generator": job.subject.fingerprint,
         "trained": job.subject.trained.known() if job.subject.trained else None,
     }
-
-
-def _check_output(output: Path) -> None:
-    """Checks that a folder may be exported to: it is new, empty, or an export.
-
-    Raises:
-        ConfigError: if not.
-    """
-    if output.exists() and not output.is_dir():
-        raise ConfigError(f"The output {output} is a file, not a folder.")
-    if output.resolve().name.isdecimal():
-        raise ConfigError(
-            f"The output {output} would be taken for a version of a model. It names the model's folder; the export "
-            "numbers its versions itself."
-        )
-    if not output.is_dir() or not any(output.iterdir()):
-        return
-    try:
-        settings = read_settings(output / FILE) or {}
-    except (ValueError, OSError) as error:
-        raise ConfigError(f"{output / FILE} can't be read: {error}") from error
-    if not {"multiple", "input", "target"} <= settings.keys():
-        what = "is a run" if settings else "holds other files"
-        raise ConfigError(f"The output {output} {what}. Give a folder that is new, empty, or an export.")
-
-
-def _size(
-    subject: Subject,
-    size: tuple[int, int] | None,
-    translator: Translator,
-    *,
-    dynamic: bool,
-) -> tuple[int, int]:
-    """Returns the height and width of TFLite files.
-
-    Raises:
-        ConfigError: if the network can't take it.
-    """
-    sides = subject.generator.inputs[0].shape[1:3]
-    multiple, only = translator.multiple, translator.size
-    if size is None:
-        if only is not None:
-            size = only
-        elif subject.trained is not None:
-            size = subject.trained.data.image_size
-        elif None in sides:
-            raise ConfigError("The model takes any size; give the one that TFLite files take as `size`.")
-        else:
-            size = (sides[0], sides[1])
-    if only is not None and (dynamic or size != only):
-        raise ConfigError(
-            f"This network takes {format_size(only)} px only, so it goes with no other `size` and not with `dynamic`."
-        )
-    if multiple is not None and (min(size) < 1 or any(side % multiple for side in size)):
-        raise ConfigError(f"`size` must be multiples of {multiple} px for this network. Received: {format_size(size)}")
-    return size
 
 
 def next_version(folder: Path) -> int:
