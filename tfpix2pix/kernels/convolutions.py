@@ -16,8 +16,8 @@ from tfpix2pix.kernels.winograd import windows, winograd
 
 Gradients = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
-# Where each form is faster, measured with 16 and 64 base filters (docs/performance.md): where the smaller of the two
-# maps has at most so many pixels, and the kernel at least so many weights.
+# Where each form is faster, measured with 16 and 64 base filters (docs/dev/performance.md): where the smaller of the
+# two maps has at most so many pixels, and the kernel at least so many weights.
 _TAPS = (4, 2**18), (256, 2**19)
 _PATCHES = 4096, 2**17
 _ONE_PRODUCT = 4096, 2**20
