@@ -235,8 +235,9 @@ def test_without_a_validation_split_pairs_are_held_out(tmp_path):
     files = scene("train", AACHEN, 1) | scene("train", ULM, 2)
     splits = load(write_zips(tmp_path / "data", files))
     assert sorted([*splits["train"].names, *splits["val"].names]) == [AACHEN, ULM]
-    assert len(splits.notes) == 1
+    assert len(splits.notes) == 2  # the second says that one is few
     assert "1 of 2 " in splits.notes[0]
+    assert "`val`" in splits.notes[1]
 
 
 def test_without_the_zips_it_says_what_to_get_and_where_to_put_it(tmp_path):

@@ -25,7 +25,7 @@ def test_help_shows_the_data_sets_own_defaults_without_tensorflow():
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--dataset=facade"], "Known data sets"),
+        (["--dataset=facade"], "facades"),
         (["--dataset=synthetic", "--image-size=big"], "256x512"),
         (["--dataset=synthetic", "--image-size=3"], "at least 4 pixels"),
         (["--dataset=synthetic", "--jitter=300"], "--jitter must be from 0 to 256"),

@@ -13,10 +13,12 @@ FACADES = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(DatasetError, match="'faccades'") as error:
-        pipelines.open_dataset("faccades")
+    with pytest.raises(DatasetError, match="'quux'") as error:
+        pipelines.open_dataset("quux")
     for name in pipelines.available():
         assert name in str(error.value)
+    with pytest.raises(DatasetError, match="'faccades'.* facades"):
+        pipelines.open_dataset("faccades")
 
 
 def test_missing_data_folder_is_named(tmp_path):

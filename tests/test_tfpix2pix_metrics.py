@@ -64,7 +64,7 @@ def test_every_metric_by_name_measures_and_an_unknown_name_lists_the_known_ones(
     samples = Samples(*(some(rng, size=64) for _ in range(3)))
     for name in registry.METRICS:
         measured = registry.load(name).measure(samples, 10)
-        assert all(row.metric.better in ("lower", "higher", "zero") for row in measured.rows)
+        assert all(row.metric.better in ("lower", "higher", "zero", "real") for row in measured.rows)
         assert bool(measured.rows) == (name not in ("fid", "kid", "classes", "fcn_score"))
     with pytest.raises(ConfigError) as error:
         registry.load("lpips")
