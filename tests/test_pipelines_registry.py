@@ -17,7 +17,7 @@ def test_unknown_name_lists_the_known_ones():
         pipelines.open_dataset("quux")
     for name in pipelines.available():
         assert name in str(error.value)
-    with pytest.raises(DatasetError, match="'faccades'.* facades"):
+    with pytest.raises(DatasetError, match=r"'faccades'.* facades"):
         pipelines.open_dataset("faccades")
 
 
