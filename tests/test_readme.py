@@ -109,7 +109,7 @@ def places(tmp_path_factory):
         write(folder / f"path/to/photos/{number}.png", 40, 32)
         write(folder / f"path/to/labelled/A/{number}.png", 32, 32, labels=True)
         write(folder / f"path/to/labelled/B/{number}.png", 32, 32)
-        for name in ("images", "drawings", "labels"):
+        for name in ("images", "drawings", "labels", "small/A"):
             write(folder / f"path/to/{name}/{number}.png", 32, 32)
         for name in ("facades", "edges2handbags"):
             for split in ("train", "val"):

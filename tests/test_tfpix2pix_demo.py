@@ -233,7 +233,7 @@ def test_float16_is_preferred(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda folder: None, "fluent, openmoji, synthetic"),
+        (lambda folder: None, "fluent, fluent_mobile, openmoji, synthetic"),
         (lambda folder: folder.mkdir(), r"config\.json"),
         (lambda folder: write_export(folder, size=None), r"model_float16\.tflite"),
         (lambda folder: write_export(folder, file="other.tflite"), "tflite_float16"),

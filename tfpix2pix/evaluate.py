@@ -38,8 +38,8 @@ class EvaluateConfig:
     output: Path
     """Folder for the page, the table and the images."""
     model: Path | None = None
-    """A run's folder, an exported folder, a .keras or .tflite file; or fluent, openmoji or synthetic, which come with
-    the package."""
+    """A run's folder, an exported folder, a .keras or .tflite file; or fluent, fluent_mobile, openmoji or
+    synthetic, which come with the package."""
     generator: Literal["auto", "final", "best"] = "auto"
     """Which one of a run: at its end, with the lowest validation L1, or auto: the final one if there is one."""
     outputs: Path | None = None

@@ -20,8 +20,8 @@ class TranslateConfig:
     """Which images, by what, to where."""
 
     model: Path
-    """A run's folder, an exported folder, a .keras or .tflite file; or fluent, openmoji or synthetic, which come with
-    the package."""
+    """A run's folder, an exported folder, a .keras or .tflite file; or fluent, fluent_mobile, openmoji or
+    synthetic, which come with the package."""
     input: Path
     """An image, or a folder of images (with its sub-folders)."""
     output: Path

@@ -20,7 +20,7 @@ from pipelines.sources import ERRORS
 from pipelines.spec import Encoding, Source, faults_of, group_faults
 from tfpix2pix.config import DataConfig, TrainConfig
 from tfpix2pix.errors import ConfigError
-from tfpix2pix.inference.backends import Model, saved_model_of
+from tfpix2pix.inference.backends import Model, saved_model_of, tflite_of
 from tfpix2pix.metrics.images import Classes, Images
 from tfpix2pix.metrics.metric import Samples
 from tfpix2pix.metrics.segmentation import class_maps as to_class_maps
@@ -66,10 +66,10 @@ def trained_config(model: Path) -> TrainConfig | None:
     if model.suffix == ".keras":
         run = RunDirectory(model.parent)
         return run.read_config() if run.config.is_file() and run.data.is_file() else None
-    saved = saved_model_of(model)
-    if saved is None and model.suffix != ".tflite":
+    exported = saved_model_of(model) or tflite_of(model) or (model if model.suffix == ".tflite" else None)
+    if exported is None:
         return RunDirectory(model).read_config()
-    file = (saved or model).parent / "config.json"
+    file = exported.parent / "config.json"
     try:
         trained = json.loads(file.read_text(encoding="utf-8"))["trained"]
         return None if trained is None else TrainConfig.from_json(json.dumps(trained))  # not every model has a run
@@ -93,7 +93,7 @@ def generator_file(model: Path, generator: str) -> Path:
         ConfigError: if there is no such generator.
     """
     run = RunDirectory(model)
-    if saved_model_of(model) or not run.config.is_file():
+    if saved_model_of(model) or tflite_of(model) or not run.config.is_file():
         if generator != "auto":
             raise ConfigError(f"Only a run's folder has a {generator} generator, and {model} is none.")
         return model

@@ -10,7 +10,7 @@ from tfpix2pix.inference.backends.settings import FILE, encodings_of, read_setti
 from tfpix2pix.inference.model import Model
 from tfpix2pix.training.run_directory import RunDirectory
 
-__all__ = ["Model", "encodings_of", "generator_of", "open_model", "saved_model_of"]
+__all__ = ["Model", "encodings_of", "generator_of", "open_model", "saved_model_of", "tflite_of"]
 
 
 def open_model(path: Path | str, *, noise: bool = False) -> Model:
@@ -69,7 +69,7 @@ def _open(path: Path, noise: bool) -> Model:
         return _tflite(path)
     if path.suffix == ".keras":
         return _keras(path, path.parent / "data.json", noise)
-    saved, lite = saved_model_of(path), _best_tflite(path)
+    saved, lite = saved_model_of(path), tflite_of(path)
     settings = read_settings(path / FILE) or {}
     if lite and (saved is None or settings.get("version", 0) is None):  # the newest export wrote no SavedModel
         return _tflite(lite)
@@ -95,7 +95,7 @@ def _keras(file: Path, data: Path, noise: bool) -> Model:
     return KerasModel.from_file(file, data, noise=noise)
 
 
-def _best_tflite(folder: Path) -> Path | None:
-    """Returns the TFLite file of an export that is nearest to Keras."""
+def tflite_of(folder: Path) -> Path | None:
+    """Returns the TFLite file of an exported folder that is nearest to Keras; `None` where there is none."""
     names = ("float32", "float16", "dynamic", "int8")
     return next((file for name in names if (file := folder / f"model_{name}.tflite").is_file()), None)
