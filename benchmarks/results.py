@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 Result = dict[str, Any]
-BASELINE = "PyTorch, tuned"
+PACKAGE, BASELINE = "package", "PyTorch, tuned"
 
 
 def machine() -> str:
@@ -43,27 +43,61 @@ def fastest(contenders: list[Result], name: str) -> Result | None:
     return min(found, key=lambda one: statistics.median(one["seconds"]), default=None)
 
 
-def table(result: Result, *, variants: bool = True) -> str:
-    """Returns a result as a Markdown table: medians, and ratios of one round each with their range.
+def _median(contender: Result | None) -> float | None:
+    return statistics.median(contender["seconds"]) if contender else None
 
-    Args:
-        result: as it was added.
-        variants: whether all variants of the baseline are shown, or the fastest alone.
-    """
+
+def _ratios(contender: Result, baseline: Result) -> str:
+    """Returns how many times as fast a contender is: the median of the rounds' own ratios, and their range."""
+    found = sorted(theirs / mine for mine, theirs in zip(contender["seconds"], baseline["seconds"], strict=True))
+    return f"{statistics.median(found):.2f} ({found[0]:.2f} to {found[-1]:.2f})"
+
+
+def table(result: Result) -> str:
+    """Returns all contenders of a result as a Markdown table."""
     contenders = result["contenders"]
     baseline = fastest(contenders, BASELINE) or contenders[-1]
-    shown = [one for one in contenders if variants or one is baseline or not one["name"].startswith(BASELINE)]
-    work = result.get("gflop")
-    rate = result.get("matmul_gflops")
-    heading = f"{result['recipe']}, {result['filters']} filters, {result['size']} px, batch {result['batch_size']}"
     lines = [
-        f"| {heading} | s/step | {'of the matmul rate | ' if work else ''}times as fast as {baseline['name']} | peak |",
-        f"|---|---|{'---|' if work else ''}---|---|",
+        f"| {result['recipe']}, {result['filters']} filters, {result['size']} px, batch {result['batch_size']} "
+        f"| s/step | of the matmul rate | times as fast as {baseline['name']} | peak |",
+        "|---|---|---|---|---|",
     ]
-    for one in shown:
+    for one in contenders:
         median = statistics.median(one["seconds"])
-        ratios = sorted(theirs / mine for mine, theirs in zip(one["seconds"], baseline["seconds"], strict=True))
-        times = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        share = f"{work / median / rate:.0%} | " if work else ""
-        lines.append(f"| {one['name']} | {median:.3f} | {share}{times} | {one['peak_mb']:,} MB |")
+        share = result["gflop"] / median / result["matmul_gflops"]
+        times = _ratios(one, baseline)
+        lines.append(f"| {one['name']} | {median:.3f} | {share:.0%} | {times} | {one['peak_mb']:,} MB |")
     return "\n".join(lines) + "\n"
+
+
+def summary(found: list[Result]) -> str:
+    """Returns a Markdown table with a row for each result, beside the fastest of PyTorch's variants."""
+    lines = [
+        "| recipe, filters, batch | this package | PyTorch, tuned | times as fast | a typical port | plain Keras "
+        "| of the matmul rate | peak memory, PyTorch's |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for result in found:
+        contenders = result["contenders"]
+        own, peer = fastest(contenders, PACKAGE), fastest(contenders, BASELINE)
+        assert own is not None
+        assert peer is not None
+        others = [_median(fastest(contenders, name)) for name in ("PyTorch, typical port", "plain Keras")]
+        variant = peer["name"].removeprefix(BASELINE).removeprefix(", ") or "as it is"
+        seconds = statistics.median(own["seconds"])
+        cells = [
+            f"{result['recipe']}, {result['filters']}, {result['batch_size']}",
+            f"{seconds:.3f} s",
+            f"{_median(peer):.3f} s ({variant})",
+            _ratios(own, peer),
+            *("" if value is None else f"{value:.3f} s" for value in others),
+            f"{result['gflop'] / seconds / result['matmul_gflops']:.0%}",
+            f"{own['peak_mb']:,} MB, {peer['peak_mb']:,} MB",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    machines = sorted({result["machine"] for result in found})
+    versions = sorted(
+        {f"{one['name'].split(',')[0]} {one['version']}" for result in found for one in result["contenders"]}
+    )
+    named = [version.replace(PACKAGE, "TensorFlow").replace("plain Keras", "TensorFlow") for version in versions]
+    return "\n".join(lines) + f"\n\n*{'; '.join(machines)}. {', '.join(sorted(set(named)))}.*\n"

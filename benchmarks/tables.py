@@ -26,11 +26,7 @@ def rendered(text: str) -> str:
 
     def tables(match: re.Match[str]) -> str:
         found = json.loads((FOLDER / match[2]).read_text(encoding="utf-8"))
-        heads = [f"{result['machine']}; matmul {result['matmul_gflops']} GFLOP/s.\n" for result in found]
-        parts = [
-            f"{results.table(result, variants=False)}\n*{head}*\n" for result, head in zip(found, heads, strict=True)
-        ]
-        return f"{match[1]}\n" + "\n".join(parts) + f"\n{match[3]}"
+        return f"{match[1]}\n{results.summary(found)}\n{match[3]}"
 
     return _MARKED.sub(tables, text)
 

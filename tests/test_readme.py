@@ -13,6 +13,8 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import webbrowser
 from pathlib import Path
 
@@ -191,6 +193,12 @@ def answer():
     Path("answers").mkdir()
     for person in range(2):
         Path(f"answers/{person}.json").write_text(json.dumps(study.answers(plan, person)))
+
+
+def test_the_tables_of_performance_are_what_was_measured():
+    command = [sys.executable, ROOT / "benchmarks" / "tables.py", "--check", ROOT / "docs" / "performance.md"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 @pytest.mark.parametrize(("document", "block"), once(lambda document: blocks(document, "python")))

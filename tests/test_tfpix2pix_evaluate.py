@@ -318,6 +318,12 @@ def test_an_export_knows_what_it_was_trained_on(run, evaluated, tmp_path):
     assert collect.trained_config(exported) == collect.trained_config(exported / "1") == RunDirectory(run).read_config()
     assert collect.trained_config(run / "generator.keras") == RunDirectory(run).read_config()
     assert collect.trained_config(exported / "model_float32.tflite") == RunDirectory(run).read_config()
+    lite = tmp_path / "lite"
+    lite.mkdir()
+    shutil.copy(exported / "config.json", lite)
+    (lite / "model_float16.tflite").touch()
+    assert collect.trained_config(lite) == RunDirectory(run).read_config()
+    assert collect.generator_file(lite, "auto") == lite
     assert verb(f"--model={exported}", f"--output={tmp_path / 'o'}") == 0
     result = Evaluation.read(tmp_path / "o" / "evaluation.json")
     assert result.about["objective"] == "L1+cGAN"
