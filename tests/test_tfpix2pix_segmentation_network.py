@@ -168,7 +168,7 @@ def test_help_and_wrong_flags_need_no_tensorflow():
     assert "| tensorflow" not in result.stderr
     for arguments, said in (
         (["--output=x", "--image-size=40"], "multiples of 16"),
-        (["--output=x", "--dataset=facade"], "Known data sets"),
+        (["--output=x", "--dataset=facade"], "facades"),
         ([], "--output"),
     ):
         result = ask(*arguments)

@@ -188,7 +188,21 @@ class TestSignatures:
         assert np.ptp(answer) > 500
 
 
-@pytest.mark.parametrize("shipped", pretrained.available().values(), ids=pretrained.available())
+SERVED = {name: folder for name, folder in pretrained.available().items() if (folder / "1").is_dir()}
+
+
+def test_a_model_that_is_shipped_for_phones_alone():
+    assert sorted(pretrained.available().keys() - SERVED.keys()) == ["fluent_mobile"]
+    drawing = np.full((200, 300, 3), 255, np.uint8)
+    drawing[60:140, 100:204] = 250, 50, 50
+    made = open_model("fluent_mobile").translate(drawing, size=(256, 256)).astype(int)
+    assert made.shape == drawing.shape
+    assert made[5, 5].min() > 240
+    red = made[100, 150]
+    assert red[0] > red[1:].max() + 80
+
+
+@pytest.mark.parametrize("shipped", SERVED.values(), ids=SERVED)
 def test_a_model_that_is_shipped(shipped, tmp_path):
     signatures = tf.saved_model.load(shipped / "1").signatures
     for name, dtype in (("serving_default", tf.float32), ("uint8", tf.uint8)):
