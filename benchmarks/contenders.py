@@ -13,7 +13,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -23,6 +22,7 @@ if "package" in sys.argv[1:2]:
     prepare_tensorflow()
 
 import keras
+import results
 import tensorflow as tf
 
 from tfpix2pix import process
@@ -121,9 +121,7 @@ def main() -> None:
         started = time.perf_counter()
         steps(count)
         print(time.perf_counter() - started, flush=True)
-    # Not `ru_maxrss`, which a process inherits from the one that starts it.
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    print(int(status.split("VmHWM:")[1].split()[0]) / 1024, flush=True)
+    print(results.peak_memory(), flush=True)
 
 
 if __name__ == "__main__":

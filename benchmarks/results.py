@@ -25,6 +25,12 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {' '.join(has)}"
 
 
+def peak_memory() -> float:
+    """Returns the most memory that this process had, MB: `ru_maxrss` may be that of the one that started it."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
 def add(path: Path, result: Result) -> None:
     """Adds a result to a file, in place of an earlier one of the same kind on the same machine."""
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []

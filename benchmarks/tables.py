@@ -1,4 +1,4 @@
-"""Writes the tables between the markers of documents anew, from `benchmarks/results`.
+"""Writes the tables between the markers of documents, from `benchmarks/results`.
 
     python benchmarks/tables.py docs/performance.md
     python benchmarks/tables.py --check docs/performance.md
@@ -22,7 +22,7 @@ _MARKED = re.compile(r"(<!-- results (\S+) -->\n).*?(<!-- end of results -->)", 
 
 
 def rendered(text: str) -> str:
-    """Returns a document with its tables made anew."""
+    """Returns a document with its tables made from the results."""
 
     def tables(match: re.Match[str]) -> str:
         found = json.loads((FOLDER / match[2]).read_text(encoding="utf-8"))
@@ -44,7 +44,7 @@ def main() -> int:
             if not flags.check:
                 document.write_text(after, encoding="utf-8")
     for document in different:
-        print(f"{document} {'differs from the results' if flags.check else 'is written anew'}")
+        print(f"{document} {'differs from the results' if flags.check else 'is updated'}")
     return int(bool(different) and flags.check)
 
 

@@ -15,8 +15,8 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+import results
 import torch
 from torch import nn
 from torch.nn import functional
@@ -134,9 +134,7 @@ def main() -> None:
         for _ in range(count):
             step()
         print(time.perf_counter() - started, flush=True)
-    # Not `ru_maxrss`, which a process inherits from the one that starts it.
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    print(int(status.split("VmHWM:")[1].split()[0]) / 1024, flush=True)
+    print(results.peak_memory(), flush=True)
 
 
 if __name__ == "__main__":

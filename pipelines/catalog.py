@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines import cityscapes
+from pipelines.console import did_you_mean
 from pipelines.facade import CLASSES
 from pipelines.spec import RGB, DatasetError, Direction, Encoding, Preprocessing, Splits
 
@@ -276,15 +276,11 @@ def located(name: str, data_dir: str | Path | None = None) -> tuple[str, Path | 
             f"There is no folder {str(folder)!r}.\n"
             f"Give the folder where the pairs of {name!r} lie now as `data_dir`, or as `dataset`."
         )
+    hint = did_you_mean(name, DATASETS) or f"Known data sets: {', '.join(sorted(DATASETS))}."
     raise DatasetError(
-        f"There is no data set and no folder named {name!r}. {_known(name)}\n"
+        f"There is no data set and no folder named {name!r}. {hint}\n"
         "Give a data set or the folder of your own pairs as `dataset`; if that has moved, its new place as `data_dir`."
     )
-
-
-def _known(name: str) -> str:
-    near = difflib.get_close_matches(name, DATASETS)
-    return f"Did you mean {near[0]}?" if near else f"Known data sets: {', '.join(sorted(DATASETS))}."
 
 
 def licence(name: str) -> str:

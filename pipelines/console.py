@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import logging
 import os
@@ -19,6 +20,12 @@ _PARAMETERS = (
     *("cache_gib", "data_dir", "dataset", "direction", "exclude", "flip", "image_size", "jitter"),
     *("mask", "one_hot", "resize", "seed", "task", "value_range"),
 )
+
+
+def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str:
+    """Returns a question that names what is known nearly by that name, or by up to so many; empty if nothing is."""
+    near = difflib.get_close_matches(name, list(known), most)
+    return f"Did you mean {' or '.join(near)}?" if near else ""
 
 
 def parse_size(text: str) -> tuple[int, int]:

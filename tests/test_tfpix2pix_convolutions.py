@@ -82,39 +82,27 @@ def test_down_convolution_is_a_convolution_of_stride_2(limits, shape):
 
 
 @pytest.mark.parametrize("limit", [ALWAYS, NEVER])
+@pytest.mark.parametrize(("name", "padding", "size"), [("unit", "VALID", 4), ("same", "SAME", 3)])
 @given(SHAPES)
 @settings(max_examples=15, deadline=None)
-def test_unit_convolution_is_a_convolution_of_stride_1(limit, shape):
+def test_unit_and_same_convolution_are_convolutions_of_stride_1(limit, name, padding, size, shape):
     batch, height, width, channels, filters = shape
+    more = size - 1 if padding == "VALID" else 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convolutions, "_WINOGRAD", limit)
+        for limits, value in (("_WINOGRAD", limit), ("_WINOGRAD_OF_3", limit), ("_TOO_FEW_OF_3", NEVER)):
+            patch.setattr(convolutions, limits, value)
         assert_equal(
-            convolutions.unit_convolution,
-            lambda x, kernel: tf.nn.conv2d(x, kernel, 1, "VALID"),
-            (batch, height + 3, width + 3, channels),
-            (4, 4, channels, filters),
-        )
-
-
-@pytest.mark.parametrize("limit", [(range(1, 2**20), 0), (range(0), 0)])
-@given(SHAPES)
-@settings(max_examples=15, deadline=None)
-def test_same_convolution_is_a_convolution_of_stride_1(limit, shape):
-    batch, height, width, channels, filters = shape
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convolutions, "_WINOGRAD_OF_3", limit)
-        assert_equal(
-            convolutions.same_convolution,
-            lambda x, kernel: tf.nn.conv2d(x, kernel, 1, "SAME"),
-            (batch, height, width, channels),
-            (3, 3, channels, filters),
+            getattr(convolutions, f"{name}_convolution"),
+            lambda x, kernel: tf.nn.conv2d(x, kernel, 1, padding),
+            (batch, height + more, width + more, channels),
+            (size, size, channels, filters),
         )
 
 
 def test_a_residual_blocks_convolution_rounds_no_more_than_that():
-    pixels, weights = convolutions._WINOGRAD_OF_3
-    assert 32 * 32 in pixels
-    assert weights <= 9 * 512 * 512
+    layer = tf.zeros((1, 32, 32, 1)), tf.zeros((3, 3, 512, 512))
+    assert convolutions._within(convolutions._WINOGRAD_OF_3, *layer)
+    assert not convolutions._within(convolutions._TOO_FEW_OF_3, *layer)
     assert_equal(
         convolutions.same_convolution,
         lambda x, kernel: tf.nn.conv2d(x, kernel, 1, "SAME"),

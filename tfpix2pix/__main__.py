@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
 
 import tfpix2pix
+from pipelines.console import did_you_mean
 
 VERBS = {
     "train": ("tfpix2pix.train", "train a generator on a data set or on your own pairs"),
@@ -36,8 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(tfpix2pix.__version__)
         return 0
     if name not in VERBS:
-        near = difflib.get_close_matches(name, VERBS)
-        hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(VERBS)}."
+        hint = did_you_mean(name, VERBS) or f"Known: {', '.join(VERBS)}."
         print(f"error: there is no command {name!r}. {hint}", file=sys.stderr)
         return 2
     return int(importlib.import_module(VERBS[name][0]).main(rest))

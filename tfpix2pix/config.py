@@ -6,7 +6,6 @@ The defaults are the paper's; where a data set differs, `recipes` says so.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import re
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from pipelines.console import format_size, parse_value_range
+from pipelines.console import did_you_mean, format_size, parse_value_range
 from pipelines.spec import Task
 from tfpix2pix.choices import Checked, Size, as_declared, is_like, names, read_group
 from tfpix2pix.errors import ConfigError
@@ -194,7 +193,7 @@ class RunConfig(Checked):
     deterministic: Literal["auto", "on", "off"] = "auto"
     """Same bits every time; auto: on without a GPU, where it costs nothing."""
     sample_every: int = 0
-    """Steps between evaluations and sample sheets; 0: ten a run, every 100 steps at most and every 1000 at least."""
+    """Steps between evaluations and sample sheets; 0: ten a run, but 100 to 1000 steps apart."""
     checkpoint_minutes: float = 5.0
     """Minutes between checkpoints."""
     best_metric: Annotated[str, tyro.conf.arg(metavar="|".join(VALIDATION_METRICS))] = "l1"
@@ -255,8 +254,7 @@ class TrainConfig:
             group = next((name for name, kind in GROUPS.items() if choice in names(kind)), None)
             if group is None:
                 known = [name for kind in GROUPS.values() for name in names(kind)]
-                near = difflib.get_close_matches(choice, known)
-                hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
+                hint = did_you_mean(choice, known, 3) or f"Known: {', '.join(known)}."
                 raise ConfigError(f"There is no choice {choice!r}. {hint}")
             groups[group][choice] = as_declared(choice, value)
             default = next(one.default for one in dataclasses.fields(GROUPS[group]) if one.name == choice)

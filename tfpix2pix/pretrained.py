@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
+
+from pipelines.console import did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parent
 _PLACES = (_PACKAGE / "saved_models", _PACKAGE.parent / "saved_models")  # of an installed package, and of a clone
@@ -24,6 +25,6 @@ def located(model: Path | str) -> Path:
 
 def missing(model: Path) -> str:
     """Returns what to say of a model that `located` doesn't find."""
-    near = difflib.get_close_matches(model.name, available())
-    known = f"Did you mean {near[0]}?" if near else f"The models that come with the package: {', '.join(available())}."
-    return f"The model {model} does not exist. {known}"
+    known = available()
+    hint = did_you_mean(model.name, known) or f"The models that come with the package: {', '.join(known)}."
+    return f"The model {model} does not exist. {hint}"

@@ -23,7 +23,8 @@ _PATCHES = 4096, 2**17
 _ONE_PRODUCT = 4096, 2**20
 _PRODUCT_FOR_EACH_TAP = 4096, 2**17
 _WINOGRAD = 2**20, 2**15
-_WINOGRAD_OF_3 = range(32**2, 128**2 + 1), 2**15  # pixels, weights
+_WINOGRAD_OF_3 = 128**2, 2**15
+_TOO_FEW_OF_3 = 32**2 - 1, 0  # pixels: the transforms of the kernel cost more than they save
 _FEW_FILTERS = 4  # of a transposed convolution, whose pixels then fill a small part of a register each
 _LARGE_KERNEL = 2**20  # from here on it is the larger factor of a matmul by far
 
@@ -119,8 +120,7 @@ def same_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     Returns:
         `(B, H, W, Cout)`.
     """
-    pixels, weights = _WINOGRAD_OF_3
-    if None not in x.shape[1:3] and x.shape[1] * x.shape[2] in pixels and kernel.shape.num_elements() >= weights:
+    if _within(_WINOGRAD_OF_3, x, kernel) and not _within(_TOO_FEW_OF_3, x, kernel):
         return winograd(tf.pad(x, _MARGIN), kernel)
     return tf.nn.conv2d(x, kernel, 1, "SAME")
 

@@ -52,8 +52,7 @@ class Trainer:
         preprocessing: how pairs are prepared; by default as `datasets.load` was asked, otherwise with the paper's
             jitter and flips at the generator's size, A -> B.
         seed: of order, crops and flips.
-        sample_every: steps between evaluations; 0: ten a run, every 100 steps at most and every 1000 at
-            least.
+        sample_every: steps between evaluations; 0: ten a run, but 100 to 1000 steps apart.
         checkpoint_minutes: minutes between checkpoints.
         cache_gib: GiB of memory that may cache all pairs.
         metrics: what is measured on validation, beside the mean absolute difference.
