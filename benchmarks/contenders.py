@@ -13,12 +13,13 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from tfpix2pix.process import prepare_tensorflow
 
-if "package" in sys.argv[1:2]:
+if "package" in sys.argv[1]:
     prepare_tensorflow()
 
 import keras
@@ -35,17 +36,20 @@ Steps = Callable[[int], None]
 Batch = dict[str, tf.Tensor]
 
 PACKAGE, PLAIN, KEPT = "package", "plain Keras", "plain Keras, memory kept"
-NAMES = (PACKAGE, "package, TensorFlow's kernels", KEPT, PLAIN)
+HALF = results.HALF + PACKAGE
+NAMES = (PACKAGE, "package, TensorFlow's kernels", KEPT, PLAIN, HALF)
 # Of the modern recipe what PyTorch's step has too: networks, hinge, feature matching, L1 and the clipped gradient.
 _LEFT_OUT = {"losses": ("feature_matching=10",), "ema": 0.0, "ema_ramp": False, "discriminator_shift": 0}
 _LEFT_OUT |= {"adversarial_from": 0.0, "clip_threshold": 0.0, "lr_warmup": 0, "lr_decay": "none"}
 
 
 def package_steps(
-    recipe: str, size: int, filters: int, batch_size: int, *, use_cpu_kernels: bool = True
+    recipe: str, size: int, filters: int, batch_size: int, *, use_cpu_kernels: bool = True, precision: str = "none"
 ) -> tuple[tf.distribute.Strategy, Callable[..., tf.Tensor]]:
     """Returns the strategy and the inner loop that the trainer would use."""
-    config = recipe_for("facades", recipe).replace(image_size=(size, size), base_filters=filters)
+    config = recipe_for("facades", recipe).replace(
+        image_size=(size, size), base_filters=filters, mixed_precision=precision
+    )
     if recipe == "modern":
         config = config.replace(**_LEFT_OUT)
     strategy = devices.make_strategy("one")
@@ -55,10 +59,10 @@ def package_steps(
     return strategy, step_loop(model, batch_size)
 
 
-def package_loop(recipe: str, size: int, filters: int, batch: Batch, *, use_cpu_kernels: bool) -> Steps:
+def package_loop(recipe: str, size: int, filters: int, batch: Batch, **options: Any) -> Steps:
     """The trainer's own inner loop, fed from memory."""
     batch_size = int(batch["input"].shape[0])
-    strategy, run_steps = package_steps(recipe, size, filters, batch_size, use_cpu_kernels=use_cpu_kernels)
+    strategy, run_steps = package_steps(recipe, size, filters, batch_size, **options)
     batches = iter(strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(batch).repeat()))
     return lambda count: run_steps(batches, tf.constant(0, tf.int64), tf.constant(count, tf.int64))[0].numpy()
 
@@ -101,16 +105,21 @@ def main() -> None:
     parser.add_argument("--filters", type=int, required=True)
     parser.add_argument("--batch-size", type=int, required=True)
     flags = parser.parse_args()
+    own = flags.name.startswith((PACKAGE, HALF))
     if flags.name != PLAIN:
         process.disable_malloc_trim()
-    if flags.name.startswith(PACKAGE):
+    if own:
         process.set_determinism("auto")
     batch = {
         side: tf.random.stateless_uniform((flags.batch_size, flags.size, flags.size, 3), seed=(0, number), minval=-1)
         for number, side in enumerate(("input", "target"))
     }
-    if flags.name.startswith(PACKAGE):
-        steps = package_loop(flags.recipe, flags.size, flags.filters, batch, use_cpu_kernels=flags.name == PACKAGE)
+    if own:
+        options = {
+            "use_cpu_kernels": flags.name in (PACKAGE, HALF),
+            "precision": "bfloat16" if flags.name == HALF else "none",
+        }
+        steps = package_loop(flags.recipe, flags.size, flags.filters, batch, **options)
     else:
         steps = plain_loop(flags.size, flags.filters, batch)
     steps(2)  # traces

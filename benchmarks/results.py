@@ -11,6 +11,7 @@ from typing import Any
 
 Result = dict[str, Any]
 PACKAGE, BASELINE = "package", "PyTorch, tuned"
+HALF = "bfloat16: "  # begins the names of contenders that compute in mixed precision
 
 
 def machine() -> str:
@@ -76,6 +77,28 @@ def table(result: Result) -> str:
     return "\n".join(lines) + "\n"
 
 
+def half_precision(found: list[Result]) -> str:
+    """Returns a Markdown table with a row for each result in bfloat16, beside float32 and PyTorch's fastest variant."""
+    lines = [
+        "| recipe, filters, batch | float32 | bfloat16 | times as fast | PyTorch's autocast | times as fast as that |",
+        "|---|---|---|---|---|---|",
+    ]
+    shown = [result for result in found if fastest(result["contenders"], HALF + PACKAGE)]
+    for result in shown:
+        own, half, peer = (fastest(result["contenders"], name) for name in (PACKAGE, HALF + PACKAGE, HALF + BASELINE))
+        assert own is not None
+        assert half is not None
+        cells = [
+            f"{result['recipe']}, {result['filters']}, {result['batch_size']}",
+            f"{_median(own):.3f} s",
+            f"{_median(half):.3f} s",
+            _ratios(half, own),
+            *((f"{_median(peer):.3f} s ({_variant(peer)})", _ratios(half, peer)) if peer else ("", "")),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", _machines(shown)])
+
+
 def summary(found: list[Result]) -> str:
     """Returns a Markdown table with a row for each result, beside the fastest of PyTorch's variants."""
     lines = [
@@ -89,21 +112,29 @@ def summary(found: list[Result]) -> str:
         assert own is not None
         assert peer is not None
         others = [_median(fastest(contenders, name)) for name in ("PyTorch, typical port", "plain Keras")]
-        variant = peer["name"].removeprefix(BASELINE).removeprefix(", ") or "as it is"
         seconds = statistics.median(own["seconds"])
         cells = [
             f"{result['recipe']}, {result['filters']}, {result['batch_size']}",
             f"{seconds:.3f} s",
-            f"{_median(peer):.3f} s ({variant})",
+            f"{_median(peer):.3f} s ({_variant(peer)})",
             _ratios(own, peer),
             *("" if value is None else f"{value:.3f} s" for value in others),
             f"{result['gflop'] / seconds / result['matmul_gflops']:.0%}",
             f"{own['peak_mb']:,} MB, {peer['peak_mb']:,} MB",
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", _machines(found)])
+
+
+def _variant(peer: Result) -> str:
+    return peer["name"].removeprefix(HALF).removeprefix(BASELINE).removeprefix(", ") or "as it is"
+
+
+def _machines(found: list[Result]) -> str:
     machines = sorted({result["machine"] for result in found})
-    versions = sorted(
-        {f"{one['name'].split(',')[0]} {one['version']}" for result in found for one in result["contenders"]}
-    )
-    named = [version.replace(PACKAGE, "TensorFlow").replace("plain Keras", "TensorFlow") for version in versions]
-    return "\n".join(lines) + f"\n\n*{'; '.join(machines)}. {', '.join(sorted(set(named)))}.*\n"
+    names = {"package": "TensorFlow", "plain Keras": "TensorFlow"}
+    versions = set()
+    for one in (one for result in found for one in result["contenders"]):
+        name = one["name"].removeprefix(HALF).split(",")[0]
+        versions.add(f"{names.get(name, name)} {one['version']}")
+    return f"*{'; '.join(machines)}. {', '.join(sorted(versions))}.*\n"

@@ -3,8 +3,9 @@
     python benchmarks/tables.py docs/performance.md
     python benchmarks/tables.py --check docs/performance.md
 
-A table stands between `<!-- results FILE.json -->` and `<!-- end of results -->`. `--check` writes nothing, and its
-exit status is 1 if a document isn't what the results say.
+A table stands between `<!-- results FILE.json -->`, or `<!-- bfloat16 FILE.json -->`, and `<!-- end of results -->`. It
+can be of some machines alone: `<!-- results FILE.json EPYC -->`. `--check` writes nothing, and its exit status is 1 if
+a document isn't what the results say.
 """
 
 from __future__ import annotations
@@ -18,15 +19,18 @@ from pathlib import Path
 import results
 
 FOLDER = Path(__file__).parent / "results"
-_MARKED = re.compile(r"(<!-- results (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+_MARKED = re.compile(r"(<!-- (results|bfloat16) (\S+)( \S+)? -->\n).*?(<!-- end of results -->)", re.DOTALL)
+_TABLES = {"results": results.summary, "bfloat16": results.half_precision}
 
 
 def rendered(text: str) -> str:
     """Returns a document with its tables made from the results."""
 
     def tables(match: re.Match[str]) -> str:
-        found = json.loads((FOLDER / match[2]).read_text(encoding="utf-8"))
-        return f"{match[1]}\n{results.summary(found)}\n{match[3]}"
+        start, kind, file, machine, end = match.groups()
+        found = json.loads((FOLDER / file).read_text(encoding="utf-8"))
+        shown = [result for result in found if (machine or "").strip() in result["machine"]]
+        return f"{start}\n{_TABLES[kind](shown)}\n{end}"
 
     return _MARKED.sub(tables, text)
 

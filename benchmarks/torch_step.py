@@ -3,8 +3,8 @@
     PYTHON_WITH_TORCH benchmarks/torch_step.py --recipe=paper --size=256 --filters=64 --batch-size=1
 
 As in this package, both updates use the weights from before the step, so the fake image goes through D once, and Adam
-is the fused one, PyTorch's fastest on a CPU. `--channels-last` and `--compile` are what else may make it faster.
-`--typical` is what ports of pix2pix do: D is updated first and then sees the fake image once more, and Adam is
+is the fused one, PyTorch's fastest on a CPU. `--channels-last`, `--compile` and `--autocast` are what else may make it
+faster. `--typical` is what ports of pix2pix do: D is updated first and then sees the fake image once more, and Adam is
 PyTorch's default.
 """
 
@@ -74,8 +74,9 @@ def training(flags: argparse.Namespace) -> Callable[[], None]:
         return found
 
     def losses() -> tuple[torch.Tensor, torch.Tensor]:
-        output = generator(image)
-        real, fake = judged(target), judged(output)
+        with torch.autocast("cpu", torch.bfloat16, enabled=flags.autocast):
+            output = generator(image)
+            real, fake = judged(target), judged(output)
         return g_loss(real, fake, output), d_loss(real, fake)
 
     if flags.compile:
@@ -121,6 +122,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--typical", action="store_true")
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--autocast", action="store_true", help="compute the networks in bfloat16")
     parser.add_argument("--compile", action="store_true")
     flags = parser.parse_args()
     torch.set_num_threads(flags.threads)

@@ -1,13 +1,15 @@
 """Times this package's own training step against PyTorch and against a plain Keras loop, on tensors in memory.
 
     python benchmarks/train_step.py --filters 16 64 --batch-size 1 4 --torch-python=PYTHON --output=FILE.json
+    python benchmarks/train_step.py --bfloat16 --torch-python=PYTHON --output=FILE.json
     python benchmarks/train_step.py --layers --filters 64
 
 All train the same networks with the same losses. The plain loop is what one would write with Keras alone: its Adam, one
 call of a `tf.function` a step. PyTorch (`torch_step.py`) takes part tuned, in several variants of which the fastest
 counts, and as ports of pix2pix write it, in an environment of its own, whose interpreter is `--torch-python`. Each
 contender has a process of its own, and they take turns, so that a machine that slows down slows all. `--output` adds
-to a file that `tables.py` makes the tables of. `--layers` times every convolution instead.
+to a file that `tables.py` makes the tables of. `--bfloat16` times mixed precision beside float32 and PyTorch's
+autocast, for CPUs that have it. `--layers` times every convolution instead.
 """
 
 from __future__ import annotations
@@ -50,6 +52,10 @@ TORCH = {
     "PyTorch, tuned, memory kept, torch.compile": (["--compile"], True),
     "PyTorch, tuned, memory kept, channels last, torch.compile": (["--channels-last", "--compile"], True),
 }
+AUTOCAST = {
+    results.HALF + name: (["--autocast", *own], kept) for name, (own, kept) in TORCH.items() if "typical" not in name
+}
+TORCH |= AUTOCAST
 PAUSE = 0.3  # seconds between turns: a library's threads go on spinning for a while after their last work
 
 
@@ -155,6 +161,14 @@ def compare(
     }
 
 
+def contending(recipe: str, with_torch: bool, bfloat16: bool) -> list[str]:
+    """Returns the names of all that take part."""
+    if bfloat16:
+        return [contenders.PACKAGE, contenders.HALF, *(AUTOCAST if with_torch else ())]
+    own = [name for name in contenders.NAMES if name != contenders.HALF] if recipe == "paper" else [contenders.PACKAGE]
+    return own + [name for name in TORCH if with_torch and name not in AUTOCAST]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n", maxsplit=1)[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
@@ -168,11 +182,11 @@ def main() -> None:
     parser.add_argument("--torch-python", default="", help="interpreter of an environment with PyTorch")
     parser.add_argument("--only", nargs="+", choices=[*contenders.NAMES, *TORCH], help="these loops alone")
     parser.add_argument("--output", type=Path, help="JSON file to add the results to")
+    parser.add_argument("--bfloat16", action="store_true", help="time mixed precision, beside float32 and autocast")
     parser.add_argument("--layers", action="store_true", help="time every convolution instead, each form against TF's")
     flags = parser.parse_args()
     for recipe in flags.recipe:
-        own = contenders.NAMES if recipe == "paper" else (contenders.PACKAGE,)
-        names = flags.only or [*own, *(TORCH if flags.torch_python else ())]
+        names = flags.only or contending(recipe, bool(flags.torch_python), flags.bfloat16)
         for filters in flags.filters:
             for size in flags.size:
                 for batch_size in flags.batch_size:

@@ -14,13 +14,14 @@ from tfpix2pix.training import devices
 def machine(monkeypatch):
     """Lets TensorFlow see so many GPUs, and this machine have another one."""
 
-    def make(seen=0, present=None, cuda=True, hidden=None):
+    def make(seen=0, present=None, cuda=True, hidden=None, flags=()):
         gpus = [types.SimpleNamespace(name=f"GPU:{number}") for number in range(seen)]
         monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus if kind == "GPU" else [])
         monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _: {"device_name": "NVIDIA X"})
         monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: cuda)
         monkeypatch.setattr(devices, "usable_cores", lambda: 2)
         monkeypatch.setattr(devices, "_nvidia_gpu", lambda: present)
+        monkeypatch.setattr(devices, "cpu_flags", lambda: {"avx2", *flags})
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         if hidden is not None:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
@@ -40,6 +41,14 @@ def machine(monkeypatch):
 def test_the_device_and_the_precision(machine, options, arguments, line):
     machine(**options)
     assert devices.describe(*arguments) == line
+
+
+@pytest.mark.parametrize(("flags", "notes"), [((), 1), (("avx512_bf16",), 1), (("amx_bf16",), 0)])
+def test_a_cpu_on_which_bfloat16_is_slow(machine, flags, notes):
+    machine(flags=flags)
+    assert len(devices.describe("mixed bfloat16").splitlines()) == 1 + notes
+    assert len(devices.describe("mixed float16").splitlines()) == 1
+    assert ("--mixed-precision=bfloat16" in dict(report())["Flags"]) == (not notes)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import tyro
 
@@ -52,15 +51,17 @@ def report() -> list[tuple[str, str]]:
         rows.append(("Flags", advice if len(gpus) == 1 else f"{advice}; --batch-size={len(gpus)} uses all of them"))
     else:
         rows.append(("GPU", 'none found; NVIDIA\'s, on Linux or WSL 2, take pip install "tfpix2pix[cuda]"'))
-        rows.append(("Flags", "none: --mixed-precision=bfloat16 was not faster than float32 on any CPU tried"))
+        faster = "--mixed-precision=bfloat16 trains 1.4 to 2.4 times as fast on this CPU"
+        rows.append(("Flags", faster if devices.AMX in devices.cpu_flags() else "none that would make it faster"))
         rows += [("", line) for line in devices.describe().splitlines()[1:]]
     return rows
 
 
 def _instructions() -> str:
     """Returns this machine's vector instructions, as far as Linux tells."""
-    file = Path("/proc/cpuinfo")
-    known = set(file.read_text(encoding="utf-8").split()) if file.exists() else set()
+    from tfpix2pix.training import devices
+
+    known = devices.cpu_flags()
     return ", ".join(name for flag, name in _INSTRUCTIONS.items() if flag in known)
 
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfpix2pix.kernels import convolutions
 from tfpix2pix.kernels.matching import (
+    is_bilinear_doubling,
     is_down_convolution,
     is_instance_norm,
     is_same_convolution,
@@ -27,13 +28,13 @@ _Form = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def supports_cpu_kernels(model: keras.Model, strategy: tf.distribute.Strategy) -> bool:
-    """Tells whether `accelerate` is worth while: on CPUs in single precision, which these forms are made for."""
+    """Tells whether `accelerate` is worth while: on CPUs in float32 or bfloat16, which these forms are made for."""
     try:
         devices = strategy.extended.worker_devices
     except RuntimeError:  # TensorFlow's default strategy doesn't tell; it takes the first GPU
         devices = [device.name for device in tf.config.list_logical_devices("GPU")] or ["/device:CPU:0"]
     kinds = {tf.DeviceSpec.from_string(device).device_type for device in devices}
-    return kinds == {"CPU"} and {layer.compute_dtype for layer in model.layers} == {"float32"}
+    return kinds == {"CPU"} and {layer.compute_dtype for layer in model.layers} <= {"float32", "bfloat16"}
 
 
 def accelerate(model: keras.Model) -> keras.Model:
@@ -53,6 +54,8 @@ def cpu_kernel(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Returns a layer of the same weights that computes by those identities, or the layer itself."""
     if is_instance_norm(layer):
         return _CpuKernel(layer, _normalised)
+    if is_bilinear_doubling(layer) and layer.compute_dtype == "bfloat16":
+        return _CpuKernel(layer, _doubled)
     form = form_of(layer)
     return layer if form is None else _CpuKernel(layer, functools.partial(_convolved, form))
 
@@ -83,12 +86,17 @@ def _convolved(form: _Form, layer: keras.layers.Layer, x: tf.Tensor, training: b
 
 def _normalised(norm: keras.layers.GroupNormalization, x: tf.Tensor, training: bool) -> tf.Tensor:
     """Instance normalisation, for a single image computed as what it then is: batch normalisation, a fused op."""
-    if x.shape[0] != 1 or x.dtype != tf.float32:
+    if x.shape[0] != 1 or x.dtype not in (tf.float32, tf.bfloat16):
         return norm(x)
-    scale, offset = tf.convert_to_tensor(norm.gamma), tf.convert_to_tensor(norm.beta)
+    scale, offset = tf.cast(norm.gamma, tf.float32), tf.cast(norm.beta, tf.float32)
     return tf.raw_ops.FusedBatchNormV3(
         x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=norm.epsilon, is_training=True
     ).y
+
+
+def _doubled(layer: keras.layers.UpSampling2D, x: tf.Tensor, training: bool) -> tf.Tensor:
+    """Bilinear upsampling, without Keras's clipping to what bfloat16 can hold: that is float32's own range."""
+    return tf.cast(tf.image.resize(x, 2 * tf.shape(x)[1:3]), x.dtype)
 
 
 def form_of(layer: keras.layers.Layer) -> _Form | None:

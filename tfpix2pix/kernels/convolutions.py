@@ -107,7 +107,8 @@ def unit_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     Returns:
         `(B, H - 3, W - 3, Cout)`.
     """
-    return winograd(x, kernel) if _within(_WINOGRAD, x, kernel) else tf.nn.conv2d(x, kernel, 1, "VALID")
+    by_winograd = x.dtype != tf.bfloat16 and _within(_WINOGRAD, x, kernel)
+    return winograd(x, kernel) if by_winograd else tf.nn.conv2d(x, kernel, 1, "VALID")
 
 
 def same_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -120,7 +121,7 @@ def same_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     Returns:
         `(B, H, W, Cout)`.
     """
-    if _within(_WINOGRAD_OF_3, x, kernel) and not _within(_TOO_FEW_OF_3, x, kernel):
+    if x.dtype != tf.bfloat16 and _within(_WINOGRAD_OF_3, x, kernel) and not _within(_TOO_FEW_OF_3, x, kernel):
         return winograd(tf.pad(x, _MARGIN), kernel)
     return tf.nn.conv2d(x, kernel, 1, "SAME")
 

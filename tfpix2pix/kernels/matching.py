@@ -29,6 +29,12 @@ def is_same_convolution(layer: keras.layers.Layer) -> bool:
     return plain and (layer.strides, layer.padding) == ((1, 1), "same")
 
 
+def is_bilinear_doubling(layer: keras.layers.Layer) -> bool:
+    """Tells of bilinear upsampling to twice the height and width."""
+    doubles = type(layer) is keras.layers.UpSampling2D and tuple(layer.size) == (2, 2)
+    return doubles and (layer.interpolation, layer.data_format) == ("bilinear", "channels_last")
+
+
 def is_instance_norm(layer: keras.layers.Layer) -> bool:
     """Tells of a built group normalisation of images with one group a channel, and both gamma and beta."""
     if type(layer) is not keras.layers.GroupNormalization or getattr(layer.input_spec, "ndim", None) != 4:

@@ -14,6 +14,7 @@ from pipelines.console import usable_cores
 from tfpix2pix.errors import ConfigError
 
 _logger = logging.getLogger(__name__)
+AMX = "amx_bf16"  # the flag of CPUs that multiply matrices in bfloat16
 _INSTALL = 'pip install "tensorflow[and-cuda]"'  # what the extra `cuda` installs
 
 
@@ -33,9 +34,18 @@ def describe(precision: str = "float32", gpus: int | None = 1) -> str:
         name = tf.config.experimental.get_device_details(found[0]).get("device_name", "GPU")
         return f"Device: {name} ({len(found)} GPU{'s' * (len(found) > 1)}), {precision}"
     cores = usable_cores()
-    line = f"Device: {cores} CPU core{'s' * (cores > 1)}, {precision}"
-    gpu = _nvidia_gpu()
-    return f"{line}\nnote: TensorFlow can't use the {gpu} of this machine: {_why_unused()}" if gpu else line
+    lines = [f"Device: {cores} CPU core{'s' * (cores > 1)}, {precision}"]
+    if gpu := _nvidia_gpu():
+        lines.append(f"note: TensorFlow can't use the {gpu} of this machine: {_why_unused()}")
+    if precision.endswith("bfloat16") and AMX not in cpu_flags():
+        lines.append("note: this CPU has no AMX, without which bfloat16 is no faster than float32, or much slower.")
+    return "\n".join(lines)
+
+
+def cpu_flags() -> set[str]:
+    """Returns the names that Linux has for what this machine's CPU can do; empty on other systems."""
+    file = Path("/proc/cpuinfo")
+    return set(file.read_text(encoding="utf-8").split()) if file.exists() else set()
 
 
 def _nvidia_gpu() -> str | None:
