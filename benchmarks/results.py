@@ -41,7 +41,7 @@ def add(path: Path, result: Result) -> None:
 
 
 def _kind(result: Result) -> tuple[Any, ...]:
-    return tuple(value for value in result.values() if isinstance(value, str | int))
+    return tuple(result[name] for name in ("benchmark", "recipe", "size", "filters", "batch_size", "machine"))
 
 
 def fastest(contenders: list[Result], name: str) -> Result | None:
@@ -101,6 +101,7 @@ def half_precision(found: list[Result]) -> str:
 
 def summary(found: list[Result]) -> str:
     """Returns a Markdown table with a row for each result, beside the fastest of PyTorch's variants."""
+    found = [result for result in found if result["benchmark"] == "train_step"]
     lines = [
         "| recipe, filters, batch | this package | PyTorch, tuned | times as fast | a typical port | plain Keras "
         "| of the matmul rate | peak memory, PyTorch's |",

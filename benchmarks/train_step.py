@@ -141,7 +141,7 @@ def compare(
             times[one.name].append(one.seconds(counts[one.name]))
         rates.append(layer_times.matmul_gflops())
     return {
-        "benchmark": "train_step",
+        "benchmark": "bfloat16" if flags.bfloat16 else "train_step",
         "recipe": recipe,
         "size": size,
         "filters": filters,
