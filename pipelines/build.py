@@ -13,6 +13,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pipelines import encode, ops
+from pipelines.graphs import converted, unconverted
 from pipelines.ops import Pair
 from pipelines.spec import Preprocessing, Source, is_one_image
 
@@ -57,6 +58,7 @@ def training_batches(
         _cached(source, preprocessing, load) if cache else lambda index, offset: _cropped(load(index), offset, size)
     )
 
+    @unconverted
     def example(own: tf.Tensor) -> dict[str, tf.Tensor]:
         number = start + own // taken * step + own % taken
         index = ops.shuffled_index(number, count, seed)
@@ -84,6 +86,7 @@ def evaluation_batches(
     names = _names(source)
     load = _loader(source, preprocessing, preprocessing.size)
 
+    @unconverted
     def example(index: tf.Tensor) -> dict[str, tf.Tensor]:
         image, target = load(index)
         return {"input": image, "target": target, "name": names[index], "mask": _mask(preprocessing, index, 0)}
@@ -105,6 +108,7 @@ def _batched(
     """Batches images while they are small, and turns whole batches into what a network sees."""
     input_encoding, target_encoding = preprocessing.encodings(source)
 
+    @unconverted
     def encoded(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         image = encode.to_network(batch["input"], input_encoding)
         if preprocessing.mask != "none":
@@ -131,8 +135,9 @@ def _loader(source: Source, preprocessing: Preprocessing, size: tuple[int, int])
     encodings = preprocessing.encodings(source)
     mode = preprocessing.resize
 
+    @unconverted
     def load(index: tf.Tensor) -> Pair:
-        side_a, side_b = source.load(index)
+        side_a, side_b = converted(source.load)(index)
         image, target = (side_a, side_b) if preprocessing.direction == "AtoB" else (side_b, side_a)
         if is_one_image(source):
             image = ops.fit(image, encodings[0], size, mode)
@@ -182,6 +187,7 @@ def _cached(
             tf.Variable(tf.experimental.dlpack.from_dlpack(side.__dlpack__()), trainable=False) for side in sides
         ]
 
+    @unconverted
     def windows(index: tf.Tensor, offset: tf.Tensor) -> Pair:
         start = tf.concat([[tf.cast(index, tf.int32)], offset, [0]], 0)
         cut = [tf.slice(side, start, (1, *size, side.shape[-1]))[0] for side in tensors]

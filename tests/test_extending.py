@@ -7,13 +7,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfpix2pix as tp
+from pipelines.spec import RGB, Preprocessing
 from tests.runs import weights
 from tfpix2pix import registry
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.exporting import export
 from tfpix2pix.training.history import HistoryFile, columns_of, read_history
+from tfpix2pix.training.validation import Metric
 
 pytestmark = pytest.mark.slow
 
@@ -161,3 +164,50 @@ def test_old_histories_are_read_and_go_on(tmp_path):
     history.close()
     assert columns_of(file) == ["g_l1", "g_new"]
     assert [values[0] for _, values in read_history(file)] == [0.5, 0.25, 0.125]
+
+
+class Branching:
+    """A source that branches on a tensor in plain Python."""
+
+    names, sides = ("first", "second"), (RGB, RGB)
+
+    def load(self, index):
+        image = tf.fill((32, 32, 3), tf.constant(0, tf.uint8))
+        if index > 0:
+            image += tf.constant(255, tf.uint8)
+        return image, image
+
+
+class BranchingLoss(tp.losses.L1):
+    def __call__(self, x):
+        value = super().__call__(x)
+        if tf.reduce_mean(x.target) > 0:
+            value = value + 10.0
+        return value
+
+
+def offset(output, target):
+    if tf.reduce_mean(target) > 0:
+        return tf.fill((1,), 1.0)
+    return tf.fill((1,), 3.0)
+
+
+def test_what_one_brings_along_may_branch_on_tensors(tmp_path):
+    shape = (32, 32, 3)
+    generator = keras.Sequential([keras.Input(shape), keras.layers.Conv2D(3, 3, padding="same", activation="tanh")])
+    source = Branching()
+    model = tp.Pix2Pix(generator, None, [BranchingLoss(1.0)])
+    run = tp.Trainer(
+        model,
+        {"train": source, "val": source},
+        run=tmp_path,
+        steps=2,
+        metrics=[Metric("offset", offset)],
+        preprocessing=Preprocessing(32, 32, jitter=0, flip=False),
+        verbose=False,
+    ).train()
+    losses = sorted(values[0] for _, values in read_history(run.history))
+    assert losses[0] < 3
+    assert losses[1] > 10
+    names, values = (line.split(",") for line in run.validation.read_text(encoding="utf-8").splitlines())
+    assert float(values[names.index("val_offset")]) == 2.0

@@ -14,22 +14,12 @@ from PIL import Image, ImageCms, ImageOps
 
 from pipelines import images, sources
 from pipelines.spec import RGB, Encoding
+from tests.stress.fuzzing.pictures import on_white
 
 GREY = Encoding(channels=1)
 DEEP = Encoding(channels=1, dtype="uint16")
 DEEP_RGB = Encoding(dtype="uint16")
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-def on_white(file):
-    """What a person sees: upright, opaque, RGB. Independent of the package."""
-    with Image.open(file) as opened:
-        image = ImageOps.exif_transpose(opened)
-        if image.has_transparency_data:
-            rgba = np.asarray(image.convert("RGBA"), np.float64)
-            alpha = rgba[..., 3:] / 255
-            return rgba[..., :3] * alpha + 255 * (1 - alpha)
-        return np.asarray(image.convert("RGB"), np.float64)
 
 
 def colours():

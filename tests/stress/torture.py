@@ -1,6 +1,6 @@
 """Kills a real run over and over at random moments, and compares what it ends with to a run that nothing disturbed.
 
-    python -m tests.stress.torture --kills=50
+    python -m tests.stress.torture --kills=50 --recipe=modern --batch-size=1
 
 Each kill is a SIGKILL to `python -m tfpix2pix.train`, started again with the same flags. Kills take turns: at a random
 moment after the start of the command, in its start-up, in the middle of a checkpoint's write, and in the middle of a
@@ -63,10 +63,11 @@ class Torture:
         folder: for everything that is written.
         steps: length of the run.
         moments: when it is killed, in turn.
+        choices: further flags of the command.
     """
 
-    def __init__(self, folder: Path, steps: int, moments: Sequence[str]) -> None:
-        self._folder, self._steps = folder, steps
+    def __init__(self, folder: Path, steps: int, moments: Sequence[str], choices: Sequence[str]) -> None:
+        self._folder, self._steps, self._choices = folder, steps, choices
         self._moments = itertools.cycle(moments)
         self._pairs = folder / "pairs"
         self._pairs.mkdir()
@@ -82,13 +83,11 @@ class Torture:
             f"--workdir={run.folder}",
             f"--steps={self._steps}",
             f"--sample-every={max(1, self._steps // 10)}",
-            "--recipe=paper",
             "--image-size=32",
             "--base-filters=4",
-            "--patch-size=16",
-            "--batch-size=2",
             "--ema=0.9",
             "--checkpoint-minutes=0.0002",
+            *self._choices,
         ]
         with (self._folder / "log.txt").open("ab") as log:
             return subprocess.Popen(
@@ -190,11 +189,15 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=600, help="length of a run; runs follow one another")
     parser.add_argument("--moments", nargs="+", choices=MOMENTS, default=MOMENTS, help="when to kill, in turn")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--recipe", choices=("paper", "modern"), default="paper", help="of the run")
+    parser.add_argument("--batch-size", type=int, default=2, help="of the run")
     flags = parser.parse_args()
+    choices = [f"--recipe={flags.recipe}", f"--batch-size={flags.batch_size}"]
+    choices += ["--patch-size=16"] if flags.recipe == "paper" else []
     chance, hit, runs, read = random.Random(flags.seed), collections.Counter[str](), 0, 0
     found: list[str] = []
     with tempfile.TemporaryDirectory() as folder, tqdm(total=flags.kills, unit="kill") as bar:
-        torture = Torture(Path(folder), flags.steps, flags.moments)
+        torture = Torture(Path(folder), flags.steps, flags.moments, choices)
         whole, examples = torture.whole()
         while hit.total() < flags.kills and not found:
             run, sessions, what = torture.killed(runs, flags.kills - hit.total(), chance, bar)

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfpix2pix.training.figures import aligned
+
 Floats = npt.NDArray[np.float32]
 STEP = 2 / 255  # of an 8-bit image, on [-1, 1]
 
@@ -140,20 +142,26 @@ def compare(name: str, file: str, size: int, outputs: list[Output], expected: li
     )
 
 
-def table(measured: Iterable[Measured]) -> str:
-    """Returns what was measured as a Markdown table, and the notes."""
+def table(measured: Iterable[Measured], *, markdown: bool = True) -> str:
+    """Returns what was measured as a Markdown table, or as one for a terminal, and the notes."""
     rows = list(measured)
-    lines = [
-        "| format | file | MB | max difference | mean difference | PSNR, dB | SSIM | ms an image |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        times = ", ".join(f"{time:{'.1f' if time >= 1 else '.1g'}} ({how})" for how, time in row.milliseconds.items())
-        cells = [row.format, f"`{row.file}`", f"{row.bytes / 1e6:.1f}", f"{row.max_difference:.2g}"]
-        cells += [f"{row.mean_difference:.2g}", f"{row.psnr:.1f}", f"{row.ssim:.4f}", times]
-        lines.append(f"| {' | '.join(cells)} |")
+    heads = ("format", "file", "MB", "max difference", "mean difference", "PSNR, dB", "SSIM", "ms an image")
+    cells = [_cells(row) for row in rows]
+    if markdown:
+        for row in cells:
+            row[1] = f"`{row[1]}`"
+        lines = [f"| {' | '.join(row)} |" for row in (heads, *cells)]
+        lines.insert(1, "|---" * len(heads) + "|")
+    else:
+        lines = aligned([heads, *cells]).splitlines()
     notes = [f"- {row.format}: {note}" for row in rows for note in row.notes]
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+
+
+def _cells(row: Measured) -> list[str]:
+    times = ", ".join(f"{time:{'.1f' if time >= 1 else '.1g'}} ({how})" for how, time in row.milliseconds.items())
+    differences = [f"{row.max_difference:.2g}", f"{row.mean_difference:.2g}", f"{row.psnr:.1f}", f"{row.ssim:.4f}"]
+    return [row.format, row.file, f"{row.bytes / 1e6:.1f}", *differences, times]
 
 
 def _ssim(images: Floats, expected: Floats) -> float:

@@ -53,8 +53,8 @@ class ExportResult:
     examples: int = 0
 
     def summary(self) -> str:
-        """Returns a table of what was written and how far it is from Keras."""
-        return table(self.measured)
+        """Returns a table for a terminal of what was written and how far it is from Keras."""
+        return table(self.measured, markdown=False)
 
 
 def export(

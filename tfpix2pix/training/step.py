@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import keras
 import tensorflow as tf
 
+from pipelines.graphs import converted, unconverted
 from tfpix2pix.losses import Adversarial, ForwardPass, Judgement, Loss
 from tfpix2pix.models.dropout import dropout_seed_scope
 from tfpix2pix.training.optimizers import FusedAdam, LossScale, assign_on_replica, current_rate
@@ -61,6 +62,7 @@ class _Computed(NamedTuple):
     states: list[list[tf.Tensor]]
 
 
+@unconverted
 def update(
     model: Trained, batch: Batch, step: tf.Tensor, global_batch_size: int | None, monitor: tf.Tensor | None
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -83,7 +85,7 @@ def update(
 
     if model.compile_by_xla:
         # Updates and sums over replicas stay outside: XLA knows no collectives between TensorFlow's replicas.
-        compute = tf.function(compute, jit_compile=True)
+        compute = tf.function(compute, jit_compile=True, autograph=False)
     computed = compute(batch["input"], batch["target"], noise_seed, step_seed, joined, scale)
     gradients, new_states = computed.gradients, computed.states
     if replicas > 1:
@@ -165,7 +167,7 @@ def judgement(
 def losses_of(model: Trained, x: ForwardPass, global_batch_size: int | None) -> list[tf.Tensor]:
     """Returns this replica's share of each of `model.loss_names`, scalars."""
     values = [] if model.adversarial is None else [model.adversarial.discriminator(x)]
-    values += [term(x) for term in model.terms]
+    values += [converted(term.__call__)(x) for term in model.terms]
     for name, value in zip(model.loss_names, values, strict=True):
         if not value.shape.is_compatible_with(x.output.shape[:1]):
             raise ValueError(

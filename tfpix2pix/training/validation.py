@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from pipelines import Preprocessing, Source, encode
 from pipelines.build import evaluation_batches
+from pipelines.graphs import converted
 from pipelines.sampling import spread
 from tfpix2pix.metrics.kid import kernel_distance
 
@@ -148,10 +149,10 @@ class Validation:
         self.names = (*(f"val_{metric.name}" for metric in metrics), *logits)
         generator, judge = model.evaluation_form(), model.judge
 
-        @tf.function
+        @tf.function(autograph=False)
         def measure(image: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
             output = generator(image, training=False)
-            values = [tf.reduce_mean(metric.measure(output, target)) for metric in of_pairs]
+            values = [tf.reduce_mean(converted(metric.measure)(output, target)) for metric in of_pairs]
             for judgement in (judge(image, target), judge(image, output)) if model.discriminator else ():
                 values.append(tf.reduce_mean(judgement.mean_logit()))
             return output, values

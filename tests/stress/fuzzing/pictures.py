@@ -9,11 +9,12 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 Declare = Callable[[bytearray, int, int], None]
 
@@ -35,6 +36,17 @@ SIZES = [
     (2**31 - 1, 2**31 - 1),
     (2**32 - 1, 1),
 ]
+
+
+def on_white(file: Path) -> npt.NDArray[np.float64]:
+    """Returns what a person sees of an image: upright, opaque, RGB. Independent of the package."""
+    with Image.open(file) as opened:
+        image = ImageOps.exif_transpose(opened)
+        if image.has_transparency_data:
+            rgba = np.asarray(image.convert("RGBA"), np.float64)
+            alpha = rgba[..., 3:] / 255
+            return rgba[..., :3] * alpha + 255 * (1 - alpha)
+        return np.asarray(image.convert("RGB"), np.float64)
 
 
 @functools.cache
