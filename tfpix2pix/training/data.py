@@ -53,7 +53,14 @@ class Data(Splits):
             made = training_batches(self[split], self.preprocessing, batch_size=batch_size, seed=seed)
         else:
             made = evaluation_batches(self[split], self.preprocessing, batch_size=batch_size)
-        return made.map(lambda batch: {"input": batch["input"], "target": batch["target"]})
+        return without_names(made)
+
+
+def without_names(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns batches of `input` and `target` alone: no device takes text."""
+    from pipelines.graphs import unconverted
+
+    return batches.map(unconverted(lambda batch: {"input": batch["input"], "target": batch["target"]}))
 
 
 def load(name: str = DataConfig.dataset, **choices: Any) -> Data:
@@ -119,8 +126,15 @@ def _check_load(split: str, source: Source) -> None:
     """Checks what `load` gives, as far as it is known without reading anything."""
     import tensorflow as tf
 
+    from pipelines.graphs import converted, unconverted
+
+    @unconverted
+    def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        pair: tuple[tf.Tensor, tf.Tensor] = converted(source.load)(index)
+        return pair
+
     try:
-        given = tf.data.Dataset.range(1).map(source.load).element_spec
+        given = tf.data.Dataset.range(1).map(load).element_spec
     except Exception as error:  # a user's own code may raise anything
         raise ConfigError(
             f"`load` of the source for {split} runs inside tf.data, where the index is a tensor; "

@@ -276,7 +276,7 @@ class Trainer:
 
         def stream(context: tf.distribute.InputContext) -> tf.data.Dataset:
             own = self.batch_size // context.num_input_pipelines  # examples of a batch that this machine takes
-            return training_batches(
+            batches = training_batches(
                 self.training,
                 self.preprocessing,
                 batch_size=context.get_per_replica_batch_size(self.batch_size),
@@ -285,7 +285,8 @@ class Trainer:
                 stop=self.total_steps * self.batch_size,
                 shard=(own, self.batch_size),
                 memory=int(self.config.data.cache_gib * 2**30),
-            ).map(lambda batch: {"input": batch["input"], "target": batch["target"]})  # no device takes the names
+            )
+            return data_of.without_names(batches)
 
         return self._strategy.distribute_datasets_from_function(stream)
 
