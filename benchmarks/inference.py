@@ -1,18 +1,16 @@
-"""Time of one picture through the generator, in every form that it can be used in, against PyTorch's eager mode.
+"""Times one image through the generator, in every form that it can be used in, against PyTorch and ONNX Runtime.
 
-    python benchmarks/inference.py --torch-python=/path/to/an/environment/with/torch/bin/python
+    python benchmarks/inference.py --torch-python=PYTHON --output=benchmarks/results/inference.json
 
 Each contender is a process of its own; they take turns within each round, so that a change of the machine's speed hits
 all of them, and every ratio is one round's. All hold the same weights: before it is timed, each one's output is
-compared with Keras'. PyTorch and ONNX Runtime (with tf2onnx) take part where they are installed.
+compared with Keras's. PYTHON is the interpreter of an environment with torch, onnx and onnxruntime.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,13 +21,22 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import results
 
 Floats = npt.NDArray[np.float32]
 Translate = Callable[[Floats], Floats]
 
 PAUSE = 0.3  # seconds between turns: a library's threads go on spinning for a while after their last work
 LITE = ("float32", "float16", "dynamic", "int8")
-BASELINE = "PyTorch eager"
+# Of these the fastest is the peer; they run in the environment with PyTorch. ONNX Runtime takes what PyTorch exports.
+PEERS = (
+    "PyTorch",
+    "PyTorch, channels last",
+    "PyTorch, TorchScript",
+    "PyTorch, torch.compile",
+    "ONNX Runtime",
+    "ONNX Runtime int8",
+)
 
 
 def prepare(folder: Path, filters: int, size: int) -> list[str]:
@@ -55,27 +62,7 @@ def prepare(folder: Path, filters: int, size: int) -> list[str]:
     formats = [f"tflite_{name}" for name in LITE]
     exported = export(generator, folder / "exported", formats=formats, calibration=folder / "calibration")
     print(exported.summary(), flush=True)
-    names = ["Keras", "Keras, predict", "SavedModel", *(f"TFLite {name}" for name in LITE)]
-    if all(importlib.util.find_spec(package) for package in ("tf2onnx", "onnxruntime")):
-        write_onnx(generator, folder / "model.onnx", size)
-        names.append("ONNX Runtime")
-    return names
-
-
-def write_onnx(generator: Any, file: Path, size: int) -> None:
-    import tensorflow as tf
-    import tf2onnx
-
-    from tfpix2pix.inference.copying import inference_copy
-
-    copy = inference_copy(generator, (size, size))
-    spec = (tf.TensorSpec((1, size, size, 3), tf.float32, name="image"),)
-    tf2onnx.convert.from_function(
-        tf.function(lambda image: copy(image, training=False), input_signature=spec),
-        input_signature=spec,
-        opset=17,
-        output_path=str(file),
-    )
+    return ["Keras", "Keras, predict", "SavedModel", *(f"TFLite {name}" for name in LITE)]
 
 
 def with_tensorflow(name: str, folder: Path, threads: int) -> Translate:
@@ -107,80 +94,12 @@ def with_lite(name: str, folder: Path, threads: int) -> Translate:
     return lambda picture: np.asarray(run(image=picture)["translated"])
 
 
-def with_onnx(folder: Path, threads: int) -> Translate:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
-    (name,) = [given.name for given in session.get_inputs()]
-    return lambda picture: np.asarray(session.run(None, {name: picture})[0])
-
-
-def with_torch(folder: Path, threads: int) -> Translate:
-    """The same U-Net written for PyTorch, with the same weights."""
-    import torch
-    from torch import nn
-    from torch.nn import functional
-
-    torch.set_num_threads(threads)
-    stored = np.load(folder / "weights.npz")
-    weights = iter([torch.from_numpy(stored[name]) for name in stored.files])
-
-    def convolution(*, up: bool, bias: bool) -> nn.Module:
-        kernel = next(weights).permute(3, 2, 0, 1)  # Keras has (h, w, in, out), or (h, w, out, in) where it goes up
-        kind = nn.ConvTranspose2d if up else nn.Conv2d
-        layer = kind(kernel.shape[not up], kernel.shape[up], 4, stride=2, padding=1, bias=bias)
-        layer.weight.data = kernel.contiguous()
-        if bias:
-            layer.bias.data = next(weights)
-        return layer
-
-    def normalization() -> nn.Module:
-        gamma, beta = next(weights), next(weights)
-        layer = nn.InstanceNorm2d(len(gamma), affine=True)
-        layer.weight.data, layer.bias.data = gamma, beta
-        return layer
-
-    class UNet(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            # One convolution a level down and up; all but four of them are followed by gamma and beta.
-            depth = (len(stored.files) + 5) // 6
-            self.first = convolution(up=False, bias=True)
-            self.down = nn.ModuleList(
-                nn.Sequential(convolution(up=False, bias=False), normalization()) for _ in range(depth - 2)
-            )
-            self.innermost = convolution(up=False, bias=True)
-            self.up = nn.ModuleList(
-                nn.Sequential(convolution(up=True, bias=False), normalization()) for _ in range(depth - 1)
-            )
-            self.last = convolution(up=True, bias=True)
-
-        def forward(self, x: Any) -> Any:
-            skips = [self.first(x)]
-            for layer in self.down:
-                skips.append(layer(functional.leaky_relu(skips[-1], 0.2)))
-            x = self.innermost(functional.leaky_relu(skips[-1], 0.2))
-            for layer in self.up:
-                x = torch.cat([layer(torch.relu(x)), skips.pop()], 1)
-            return torch.tanh(self.last(torch.relu(x)))
-
-    net = UNet().eval()
-
-    def translate(picture: Floats) -> Floats:
-        with torch.inference_mode():
-            return np.asarray(net(torch.from_numpy(picture).permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
-
-    return translate
-
-
 def contend(name: str, folder: Path, threads: int) -> None:
     """Answers each number of pictures on standard input with the seconds they took; first, how far it is from Keras."""
-    if name == BASELINE:
-        translate = with_torch(folder, threads)
-    elif name == "ONNX Runtime":
-        translate = with_onnx(folder, threads)
+    if name.startswith(("PyTorch", "ONNX")):
+        import torch_generator
+
+        translate = torch_generator.translate(name, folder, threads)
     elif name.startswith("TFLite"):
         translate = with_lite(name, folder, threads)
     else:
@@ -236,14 +155,25 @@ def compare(contenders: dict[str, Contender], rounds: int, seconds: float) -> di
     return times
 
 
-def report(contenders: dict[str, Contender], times: dict[str, list[float]]) -> None:
-    """Prints medians, ratios and differences."""
-    baseline = BASELINE if BASELINE in times else "Keras"
-    print(f"{'':<18}{'ms':>8}   times as fast as {baseline}   mean |difference| to Keras")
-    for name, own in times.items():
-        ratios = [other / mine for mine, other in zip(own, times[baseline], strict=True)]
-        span = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        print(f"{name:<18}{1000 * statistics.median(own):8.1f}   {span:<32}   {contenders[name].difference:.1e}")
+def result(filters: int, size: int, threads: int, running: dict[str, Contender], times: dict[str, list[float]]) -> Any:
+    """Returns what was measured as `results.add` keeps it."""
+    return {
+        "benchmark": "inference",
+        "recipe": "paper",
+        "size": size,
+        "filters": filters,
+        "batch_size": 1,
+        "threads": threads,
+        "machine": results.machine(),
+        "contenders": [
+            {
+                "name": name,
+                "seconds": [round(value, 5) for value in own],
+                "mean_difference": float(f"{running[name].difference:.2g}"),
+            }
+            for name, own in times.items()
+        ],
+    }
 
 
 def main() -> None:
@@ -255,7 +185,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="threads that each contender may use")
     parser.add_argument("--rounds", type=int, default=7, help="turns that each contender takes")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of one turn")
-    parser.add_argument("--torch-python", help="interpreter of an environment with PyTorch")
+    parser.add_argument("--torch-python", help="interpreter of an environment with torch, onnx and onnxruntime")
+    parser.add_argument("--output", type=Path, help="JSON file to add the results to")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -268,9 +199,13 @@ def main() -> None:
             print(f"\n{filters} filters, {arguments.size} px, {arguments.threads} threads\n", flush=True)
             pythons = dict.fromkeys(prepare(folder, filters, arguments.size), sys.executable)
             if arguments.torch_python:
-                pythons = {BASELINE: arguments.torch_python, **pythons}
+                pythons |= dict.fromkeys(PEERS, arguments.torch_python)
             contenders = {name: Contender(python, name, folder, arguments.threads) for name, python in pythons.items()}
-            report(contenders, compare(contenders, arguments.rounds, arguments.seconds))
+            times = compare(contenders, arguments.rounds, arguments.seconds)
+            found = result(filters, arguments.size, arguments.threads, contenders, times)
+            print(results.inference([found]), flush=True)
+            if arguments.output:
+                results.add(arguments.output, found)
             for contender in contenders.values():
                 contender.close()
 

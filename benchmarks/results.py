@@ -127,6 +127,24 @@ def summary(found: list[Result]) -> str:
     return "\n".join([*lines, "", _machines(found)])
 
 
+def inference(found: list[Result]) -> str:
+    """Returns a Markdown table with a row for each form of a generator, and a column for each result."""
+    names = list(dict.fromkeys(one["name"] for result in found for one in result["contenders"]))
+    heads = [f"{result['filters']} filters" for result in found]
+    lines = ["| | " + " | ".join(f"{head}, ms | mean difference to Keras" for head in heads) + " |"]
+    lines.append("|---" * (1 + 2 * len(found)) + "|")
+    for name in names:
+        cells = [name]
+        for result in found:
+            one = next(one for one in result["contenders"] if one["name"] == name)
+            times = sorted(1000 * value for value in one["seconds"])
+            cells.append(f"{statistics.median(times):.1f} ({times[0]:.1f} to {times[-1]:.1f})")
+            cells.append(f"{one['mean_difference']:.0e}")
+        lines.append(f"| {' | '.join(cells)} |")
+    machines = sorted({f"{result['machine']}; {result['threads']} threads" for result in found})
+    return "\n".join([*lines, "", f"*{'; '.join(machines)}.*\n"])
+
+
 def _variant(peer: Result) -> str:
     return peer["name"].removeprefix(HALF).removeprefix(BASELINE).removeprefix(", ") or "as it is"
 

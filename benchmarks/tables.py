@@ -3,7 +3,7 @@
     python benchmarks/tables.py docs/performance.md
     python benchmarks/tables.py --check docs/performance.md
 
-A table stands between `<!-- results FILE.json -->`, or `<!-- bfloat16 FILE.json -->`, and `<!-- end of results -->`. It
+A table stands between `<!-- results FILE.json -->` (or `bfloat16`, or `inference`) and `<!-- end of results -->`. It
 can be of some machines alone: `<!-- results FILE.json EPYC -->`. `--check` writes nothing, and its exit status is 1 if
 a document isn't what the results say.
 """
@@ -19,8 +19,8 @@ from pathlib import Path
 import results
 
 FOLDER = Path(__file__).parent / "results"
-_MARKED = re.compile(r"(<!-- (results|bfloat16) (\S+)( \S+)? -->\n).*?(<!-- end of results -->)", re.DOTALL)
-_TABLES = {"results": results.summary, "bfloat16": results.half_precision}
+_MARKED = re.compile(r"(<!-- (results|bfloat16|inference) (\S+)( \S+)? -->\n).*?(<!-- end of results -->)", re.DOTALL)
+_TABLES = {"results": results.summary, "bfloat16": results.half_precision, "inference": results.inference}
 
 
 def rendered(text: str) -> str:
