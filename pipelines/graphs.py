@@ -21,6 +21,6 @@ def converted(function: Callable[..., Any]) -> Callable[..., Any]:
     Args:
         function: a function, or a method of any object.
     """
-    modules = (function.__module__, type(getattr(function, "__self__", function)).__module__)
+    modules = (getattr(function, "__module__", None), type(getattr(function, "__self__", function)).__module__)
     own = all((module or "").split(".")[0] in (*_OWN, "builtins") for module in modules)
     return function if own or tf.executing_eagerly() else tf.function(function)
