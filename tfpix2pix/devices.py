@@ -51,7 +51,7 @@ def report() -> list[tuple[str, str]]:
         rows.append(("Flags", advice if len(gpus) == 1 else f"{advice}; --batch-size={len(gpus)} uses all of them"))
     else:
         rows.append(("GPU", 'none found; NVIDIA\'s, on Linux or WSL 2, take pip install "tfpix2pix[cuda]"'))
-        faster = "--mixed-precision=bfloat16 trains 1.4 to 2.4 times as fast on this CPU"
+        faster = "--mixed-precision=bfloat16 trains 1.5 to 2.5 times as fast on this CPU"
         rows.append(("Flags", faster if devices.AMX in devices.cpu_flags() else "none that would make it faster"))
         rows += [("", line) for line in devices.describe().splitlines()[1:]]
     return rows

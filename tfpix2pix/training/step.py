@@ -166,7 +166,7 @@ def judgement(
 
 def losses_of(model: Trained, x: ForwardPass, global_batch_size: int | None) -> list[tf.Tensor]:
     """Returns this replica's share of each of `model.loss_names`, scalars."""
-    values = [] if model.adversarial is None else [model.adversarial.discriminator(x)]
+    values = [] if model.adversarial is None else [converted(model.adversarial.discriminator)(x)]
     values += [converted(term.__call__)(x) for term in model.terms]
     for name, value in zip(model.loss_names, values, strict=True):
         if not value.shape.is_compatible_with(x.output.shape[:1]):
