@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
+import json
 import logging
 import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from pipelines.spec import Range
 
@@ -64,11 +69,26 @@ def parse_value_range(text: str) -> dict[str, Range]:
 
 def as_flags(message: str, parameters: Collection[str] = _PARAMETERS) -> str:
     """Writes parameters that a message names in backticks, such as `` `data_dir` ``, as the flags that set them."""
-    return re.sub(
-        r"`(\w+)`",
-        lambda found: "--" + found[1].replace("_", "-") if found[1] in parameters else found[0],
-        message,
-    )
+
+    def flag(found: re.Match[str]) -> str:
+        if found[1] not in parameters:
+            return found[0]
+        off = found[2] == " False"
+        return f"--{'no-' * off}{found[1].replace('_', '-')}{'' if off else found[2] or ''}"
+
+    return re.sub(r"`(\w+)`( False\b)?", flag, message)
+
+
+def install(extra: str) -> str:
+    """Returns the command that installs one of this project's extras, from the clone that it was installed from."""
+    try:
+        origin = json.loads(metadata.distribution("tfpix2pix").read_text("direct_url.json") or "{}")
+    except metadata.PackageNotFoundError:  # a clone that wasn't installed
+        origin = {"dir_info": {"editable": True}, "url": Path(__file__).parents[1].as_uri()}
+    if "dir_info" not in origin:
+        return f'pip install "tfpix2pix[{extra}]"'
+    folder = url2pathname(urlsplit(origin["url"]).path)
+    return f'pip install {"-e " * origin["dir_info"].get("editable", False)}"{folder}[{extra}]"'
 
 
 def begin(*packages: str, parameters: Collection[str] = _PARAMETERS) -> None:

@@ -1,8 +1,10 @@
 import dataclasses
+import json
 import logging
 import os
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -49,6 +51,23 @@ def test_parameters_become_flags():
     message = "`data_dir` is missing; give `one_hot`, `value_range` A=0:1, or run `python -m x`; `low` is no flag."
     expected = "--data-dir is missing; give --one-hot, --value-range A=0:1, or run `python -m x`; `low` is no flag."
     assert console.as_flags(message) == expected
+    assert console.as_flags("without this: `one_hot` False.") == "without this: --no-one-hot."
+
+
+@pytest.mark.parametrize(
+    ("origin", "command"),
+    [
+        (None, 'pip install "tfpix2pix[lite]"'),
+        ({"url": "https://host/tfpix2pix.whl", "archive_info": {}}, 'pip install "tfpix2pix[lite]"'),
+        ({"url": "file:///my%20clone", "dir_info": {"editable": True}}, 'pip install -e "/my clone[lite]"'),
+        ({"url": "file:///clone", "dir_info": {}}, 'pip install "/clone[lite]"'),
+    ],
+)
+def test_an_extra_is_installed_from_where_the_project_was(monkeypatch, origin, command):
+    text = None if origin is None else json.dumps(origin)
+    found = types.SimpleNamespace(read_text=lambda name: text if name == "direct_url.json" else None)
+    monkeypatch.setattr(console.metadata, "distribution", lambda name: found)
+    assert console.install("lite") == command
 
 
 def test_every_parameter_is_a_flag_of_inspect():

@@ -48,7 +48,7 @@ def test_a_cpu_on_which_bfloat16_is_slow(machine, flags, notes):
     machine(flags=flags)
     assert len(devices.describe("mixed bfloat16").splitlines()) == 1 + notes
     assert len(devices.describe("mixed float16").splitlines()) == 1
-    assert ("--mixed-precision=bfloat16" in dict(report())["Flags"]) == (not notes)
+    assert ("--mixed-precision=bfloat16" in dict(report())["Suggestion"]) == (not notes)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_the_report_of_two_gpus(machine):
     machine(seen=2)
     rows = dict(report())
     assert rows["GPU 0"].startswith("NVIDIA X")
-    assert "--batch-size=2" in rows["Flags"]
+    assert "--batch-size=2" in rows["Suggestion"]
 
 
 def test_the_command(capsys):

@@ -1,6 +1,7 @@
 """Whole runs, small: 32 px, 4 filters, on a folder of random pairs."""
 
 import dataclasses
+import logging
 import os
 import signal
 import subprocess
@@ -80,10 +81,16 @@ def test_a_finished_run_is_left_as_it_is(whole):
     np.testing.assert_array_equal(weights(whole)["generator/down1_conv/kernel"], before[1])
 
 
-def test_a_run_in_two_parts_equals_one_in_one(pairs, whole, tmp_path):
+def test_a_run_in_two_parts_equals_one_in_one(pairs, whole, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "tfpix2pix")
     short = small_config(pairs, tmp_path / "run", steps=20)
     tfpix2pix.fit(short)
-    run = tfpix2pix.fit(dataclasses.replace(short, run=dataclasses.replace(short.run, steps=45)))
+    assert not any("step" in record.message for record in caplog.records)
+    longer = dataclasses.replace(short, run=dataclasses.replace(short.run, steps=45))
+    run = tfpix2pix.fit(longer)
+    assert "step 20 of 45" in caplog.text
+    tfpix2pix.fit(longer)
+    assert "all of its 45 steps" in caplog.text
     expected, found = weights(whole), weights(run)
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)

@@ -184,7 +184,8 @@ class RunConfig(Checked):
     seed: int = 0
     """Fixes weights, order, crops and noise."""
     mixed_precision: Literal["none", "float16", "bfloat16"] = "none"
-    """Compute in half precision on GPUs that are fast at it; weights stay float32."""
+    """Compute in half precision, where the hardware is fast at it: on GPUs, and in bfloat16 on CPUs with AMX (see the
+    command `devices`). Weights stay float32."""
     jit_compile: bool = False
     """Let XLA compile the step, for each device on its own: meant for GPUs; a CPU takes twice as long with it."""
     strategy: Literal["auto", "one", "mirrored", "multiworker"] = "auto"

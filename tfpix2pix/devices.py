@@ -39,7 +39,7 @@ def report() -> list[tuple[str, str]]:
         ("TensorFlow", f"{tf.__version__}, {'with' if tf.test.is_built_with_cuda() else 'without'} CUDA kernels"),
         ("Keras", keras.__version__),
         ("Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}"),
-        ("CPU", f"{console.usable_cores()} cores to use; {_instructions() or 'instructions unknown'}"),
+        ("CPU", f"{console.usable_cores()} cores available; {_instructions() or 'instructions unknown'}"),
     ]
     gpus = tf.config.list_physical_devices("GPU")
     for number, gpu in enumerate(gpus):
@@ -48,11 +48,15 @@ def report() -> list[tuple[str, str]]:
         rows.append((f"GPU {number}", f"{details.get('device_name', 'unknown')}, compute capability {capability}"))
     if gpus:
         advice = "used as they are; --mixed-precision=float16 (or bfloat16 from capability 8.0) is faster on most"
-        rows.append(("Flags", advice if len(gpus) == 1 else f"{advice}; --batch-size={len(gpus)} uses all of them"))
+        rows.append(
+            ("Suggestion", advice if len(gpus) == 1 else f"{advice}; --batch-size={len(gpus)} uses all of them")
+        )
     else:
-        rows.append(("GPU", 'none found; NVIDIA\'s, on Linux or WSL 2, take pip install "tfpix2pix[cuda]"'))
+        rows.append(("GPU", f"none found; an NVIDIA GPU, on Linux or WSL 2, needs {console.install('cuda')}"))
         faster = "--mixed-precision=bfloat16 trains 1.5 to 2.5 times as fast on this CPU"
-        rows.append(("Flags", faster if devices.AMX in devices.cpu_flags() else "none that would make it faster"))
+        rows.append(
+            ("Suggestion", faster if devices.AMX in devices.cpu_flags() else "no flag makes training faster here")
+        )
         rows += [("", line) for line in devices.describe().splitlines()[1:]]
     return rows
 
@@ -71,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tyro.cli(DevicesConfig, prog="python -m tfpix2pix.devices", description=__doc__, args=arguments)
     console.quieten_tensorflow()
     for heading, text in report():
-        print(f"{heading:<12}{text}")
+        print(f"{heading:<13}{text}")
     return 0
 
 

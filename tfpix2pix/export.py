@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"note: {note}", file=sys.stderr)
     version = f" (version {result.version.name})" if result.version else ""
     if result.examples:
-        print(f"Examples for the drawing page: {config.output / 'examples'}, {result.examples} inputs of the data set")
+        print(f"Examples for the drawing page: {config.output / 'examples'}, {result.examples} of the data set")
     print(f"Exported: {config.output}{version}  Card: {config.output / 'MODEL_CARD.md'}")
     print(f"Next: python -m tfpix2pix.translate --model={config.output} --input=FOLDER --output=FOLDER")
     if "web" in config.formats:

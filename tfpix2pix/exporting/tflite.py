@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.cache import write_atomically
+from pipelines.console import install
 from pipelines.contents import shown
 from pipelines.spec import Encoding
 from tfpix2pix.errors import ConfigError
@@ -52,7 +53,7 @@ class TFLiteFormat:
         """See `Format`."""
         for package in ("ai_edge_litert", "ai_edge_quantizer"):
             if importlib.util.find_spec(package) is None:
-                raise ConfigError('TFLite files need: pip install "tfpix2pix[lite]"')
+                raise ConfigError(f"TFLite files need: {install('lite')}")
 
     def write(self, job: Job, staging: Path) -> Path:
         """See `Format`."""

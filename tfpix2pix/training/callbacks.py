@@ -101,9 +101,8 @@ class ProgressBar(Callback):
     def on_steps_end(self, step: int, losses: Floats, monitors: Floats, seconds: float) -> None:
         """Moves the bar."""
         means = zip(self.trainer.model.loss_names, losses.mean(axis=0), strict=True)
-        rate = len(losses) * self.trainer.batch_size / seconds
         shown = "  ".join(f"{figures.label(name)} {mean:.3f}" for name, mean in means)
-        self._bar.set_postfix_str(f"{shown}  {rate:.1f} images/s", refresh=False)
+        self._bar.set_postfix_str(shown, refresh=False)
         self._bar.update(len(losses))
 
     def on_evaluation_end(self, step: int, evaluation: Evaluation) -> None:

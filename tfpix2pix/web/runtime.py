@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from pipelines import cache, npm
+from pipelines.console import install
 from pipelines.download import DownloadError
 from pipelines.npm import Package
 from tfpix2pix.errors import ConfigError
@@ -44,8 +45,8 @@ def folder() -> Path:
         return kept
     if not npm.is_installed():
         raise ConfigError(
-            'The page needs LiteRT.js, which npm fetches, and npm is not installed: pip install "tfpix2pix[web]" brings'
-            " it, or install Node.js from your system's packages."
+            f"The page needs LiteRT.js, which npm fetches, and npm is not installed: {install('web')} brings it, or "
+            "install Node.js from your system's packages."
         )
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{kept.name}.", dir=kept.parent) as temporary:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pipelines.console import install
 from tfpix2pix.errors import ConfigError
 from tfpix2pix.inference import padding
 from tfpix2pix.inference.backends.settings import (
@@ -39,7 +40,7 @@ class TFLiteModel(Model):
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
-            raise ConfigError('TFLite files need: pip install "tfpix2pix[lite]"') from error
+            raise ConfigError(f"TFLite files need: {install('lite')}") from error
         self._interpreter = Interpreter(
             str(file), num_threads=tf.config.threading.get_intra_op_parallelism_threads() or None
         )
