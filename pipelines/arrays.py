@@ -160,7 +160,10 @@ def _one_image(file: Any, page: Any) -> tuple[str, tuple[int, ...]]:
     Raises:
         ValueError: if there are several.
     """
-    pages = [other for _, other in zip(range(_MOST_PAGES), file.pages, strict=False) if not other.is_reduced]
+    found = [other for _, other in zip(range(_MOST_PAGES), file.pages, strict=False)]
+    if len(found) == _MOST_PAGES:  # also where a spoiled page leads back to one before it: tifffile would read for ever
+        raise ValueError(f"a stack of {_MOST_PAGES} images or more; save the one that is meant as a file of its own")
+    pages = [other for other in found if not other.is_reduced]
     axes, shape = page.axes, page.shape
     if len(pages) > 1 or file.is_imagej or file.is_ome:
         series = file.series[0]
@@ -211,7 +214,8 @@ def _alpha(page: Any) -> int:
 
 def _orientation(page: Any) -> int:
     tag = page.tags.get(274)
-    return int(tag.value) if tag is not None and isinstance(tag.value, int) else 1
+    value = tag.value if tag is not None else 1
+    return value if value in range(1, 9) else 1
 
 
 def _check_parts(page: Any, data: BinaryIO) -> None:

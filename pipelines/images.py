@@ -236,13 +236,14 @@ def _head(data: BinaryIO) -> bytes:
 
 def _orientation(file: Image.Image) -> int:
     try:
-        return int(file.getexif().get(0x0112, 1))
+        value = int(file.getexif().get(0x0112, 1))
     except Exception:  # Pillow raises anything on corrupt notes, which are no reason to refuse an image
         return 1
+    return value if value in range(1, 9) else 1
 
 
 def _upright(file: Image.Image) -> Image.Image:
-    if not 2 <= _orientation(file) <= 8:
+    if _orientation(file) == 1:
         return file
     return ImageOps.exif_transpose(file)
 

@@ -140,6 +140,30 @@ def test_a_corrupt_orientation_is_taken_as_upright(tmp_path):
         assert images.read(file).shape == (24, 40, 3)
 
 
+@pytest.mark.parametrize("orientation", [0, 9, 255, 65535])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_an_orientation_that_does_not_exist_turns_nothing(tmp_path, form, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = tmp_path / f"1.{form.lower()}"
+    image_of("RGB").save(file, form, exif=exif)
+    assert images.header(file).size == images.read(file).shape[:2] == (24, 40)
+    np.testing.assert_allclose(images.read(file), on_white(file), atol=1)
+
+
+def test_a_tiff_whose_pages_lead_in_a_circle_is_refused(tmp_path):
+    file = tmp_path / "1.tif"
+    tifffile.imwrite(file, STEPS, photometric="rgb")
+    data = bytearray(file.read_bytes())
+    (first,) = struct.unpack_from("<I", data, 4)
+    (tags,) = struct.unpack_from("<H", data, first)
+    struct.pack_into("<I", data, first + 2 + 12 * tags, first)  # where the next page lies
+    file.write_bytes(data)
+    for look in (images.read, images.header):
+        with pytest.raises(images.ImageError, match="1000"):
+            look(file)
+
+
 # TIFF as other programs write it: (name, what tifffile writes, what must come out, encoding).
 STEPS = colours()
 WIDE = STEPS[..., :1].astype(np.uint16) * 257 + 3

@@ -129,7 +129,7 @@ class Loaders:
             require(same, f"decoded to {read.shape}, in the graph to other pixels, {image.shape}")
             size = images.header(file).size
             require(read.shape[:2] == size, f"its header says {size}, decoded to {read.shape}")
-            if encoding == RGB:
+            if encoding == RGB and 1 < size[0] * size[1] < 10**6:  # Pillow lays all tiles of a TIFF over a single pixel
                 seen = read
                 with contextlib.suppress(Exception):  # Pillow can't read some TIFF files, nor spoiled EXIF data
                     seen = pictures.on_white(file)
