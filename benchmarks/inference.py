@@ -40,7 +40,7 @@ PEERS = (
 
 
 def prepare(folder: Path, filters: int, size: int) -> list[str]:
-    """Writes a generator in all its forms, a picture, and Keras' output; returns the contenders."""
+    """Writes a generator in all its forms, an image, and Keras' output; returns the contenders."""
     import keras
 
     from tfpix2pix import models
@@ -52,13 +52,13 @@ def prepare(folder: Path, filters: int, size: int) -> list[str]:
         if not isinstance(layer, keras.layers.Dropout):  # far from where training starts, so that outputs span [-1, 1]
             layer.set_weights([w * 3 if w.ndim == 4 else w + rng.normal(0, 0.1, w.shape) for w in layer.get_weights()])
     generator.save(folder / "generator.keras")
-    picture = rng.uniform(-1, 1, (1, size, size, 3)).astype(np.float32)
-    np.save(folder / "picture.npy", picture)
-    np.save(folder / "expected.npy", np.asarray(generator(picture, training=False)))
+    image = rng.uniform(-1, 1, (1, size, size, 3)).astype(np.float32)
+    np.save(folder / "image.npy", image)
+    np.save(folder / "expected.npy", np.asarray(generator(image, training=False)))
     weighted = [layer for layer in generator.layers if layer.weights and not isinstance(layer, keras.layers.Dropout)]
     np.savez(folder / "weights.npz", *[weight for layer in weighted for weight in layer.get_weights()])
     (folder / "calibration").mkdir()
-    keras.utils.save_img(folder / "calibration" / "picture.png", (picture[0] + 1) * 127.5, scale=False)
+    keras.utils.save_img(folder / "calibration" / "image.png", (image[0] + 1) * 127.5, scale=False)
     formats = [f"tflite_{name}" for name in LITE]
     exported = export(generator, folder / "exported", formats=formats, calibration=folder / "calibration")
     print(exported.summary(), flush=True)
@@ -76,12 +76,12 @@ def with_tensorflow(name: str, folder: Path, threads: int) -> Translate:
     tf.config.threading.set_inter_op_parallelism_threads(1)
     generator = keras.models.load_model(folder / "generator.keras", compile=False)
     if name == "Keras, predict":
-        return lambda picture: np.asarray(generator.predict(picture, verbose=0))
+        return lambda image: np.asarray(generator.predict(image, verbose=0))
     if name == "Keras":
         function = tf.function(lambda image: generator(image, training=False))
     else:
         function = tf.function(Translator(generator, RGB, RGB).values)
-    return lambda picture: np.asarray(function(tf.constant(picture)))
+    return lambda image: np.asarray(function(tf.constant(image)))
 
 
 def with_lite(name: str, folder: Path, threads: int) -> Translate:
@@ -91,11 +91,11 @@ def with_lite(name: str, folder: Path, threads: int) -> Translate:
         str(folder / "exported" / f"model_{name.rsplit(maxsplit=1)[-1]}.tflite"), num_threads=threads
     )
     run = interpreter.get_signature_runner()
-    return lambda picture: np.asarray(run(image=picture)["translated"])
+    return lambda image: np.asarray(run(image=image)["translated"])
 
 
 def contend(name: str, folder: Path, threads: int) -> None:
-    """Answers each number of pictures on standard input with the seconds they took; first, how far it is from Keras."""
+    """Answers each number of images on standard input with the seconds they took; first, how far it is from Keras."""
     if name.startswith(("PyTorch", "ONNX")):
         import torch_generator
 
@@ -104,17 +104,17 @@ def contend(name: str, folder: Path, threads: int) -> None:
         translate = with_lite(name, folder, threads)
     else:
         translate = with_tensorflow(name, folder, threads)
-    picture = np.load(folder / "picture.npy")
-    print(float(np.abs(translate(picture) - np.load(folder / "expected.npy")).mean()), flush=True)
+    image = np.load(folder / "image.npy")
+    print(float(np.abs(translate(image) - np.load(folder / "expected.npy")).mean()), flush=True)
     for line in sys.stdin:
         started = time.perf_counter()
         for _ in range(int(line)):
-            translate(picture)
+            translate(image)
         print(time.perf_counter() - started, flush=True)
 
 
 class Contender:
-    """A process that runs as many pictures as it is told."""
+    """A process that runs as many images as it is told."""
 
     def __init__(self, python: str, name: str, folder: Path, threads: int) -> None:
         command = [python, __file__, "--contender", name, "--folder", str(folder), "--threads", str(threads)]
@@ -130,7 +130,7 @@ class Contender:
         return float(self.process.stdout.readline())
 
     def seconds(self, count: int) -> float:
-        """Returns the seconds of one picture."""
+        """Returns the seconds of one image."""
         assert self.process.stdin
         self.process.stdin.write(f"{count}\n")
         self.process.stdin.flush()
@@ -144,7 +144,7 @@ class Contender:
 
 
 def compare(contenders: dict[str, Contender], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Returns the seconds a picture of each round."""
+    """Returns the seconds an image of each round."""
     for contender in contenders.values():
         contender.count = max(2, round(seconds / contender.seconds(2)))
     times: dict[str, list[float]] = {name: [] for name in contenders}
@@ -181,7 +181,7 @@ def main() -> None:
         description=(__doc__ or "").split("\n", maxsplit=1)[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--filters", type=int, nargs="+", default=[16, 64], help="filters of the first layer")
-    parser.add_argument("--size", type=int, default=256, help="side of the picture, pixels")
+    parser.add_argument("--size", type=int, default=256, help="side of the image, pixels")
     parser.add_argument("--threads", type=int, default=2, help="threads that each contender may use")
     parser.add_argument("--rounds", type=int, default=7, help="turns that each contender takes")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of one turn")

@@ -72,7 +72,7 @@ def translate(name: str, folder: Path, threads: int) -> Translate:
         threads: that it may use.
     """
     torch.set_num_threads(threads)
-    example = torch.from_numpy(np.load(folder / "picture.npy")).permute(0, 3, 1, 2).contiguous()
+    example = torch.from_numpy(np.load(folder / "image.npy")).permute(0, 3, 1, 2).contiguous()
     if name.startswith("ONNX"):
         return _with_onnx(folder, example, threads, int8=name.endswith("int8"))
     net: Any = network(folder)
@@ -84,13 +84,13 @@ def translate(name: str, folder: Path, threads: int) -> Translate:
     elif "compile" in name:
         net = torch.compile(net, mode="max-autotune-no-cudagraphs")
 
-    def run(picture: Floats) -> Floats:
+    def run(pixels: Floats) -> Floats:
         with torch.inference_mode():
-            image = torch.from_numpy(picture).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+            image = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(memory_format=layout)
             return np.asarray(net(image).permute(0, 2, 3, 1))
 
     for _ in range(3):  # what compiles when it is called
-        run(np.load(folder / "picture.npy"))
+        run(np.load(folder / "image.npy"))
     return run
 
 
@@ -108,8 +108,8 @@ def _with_onnx(folder: Path, example: torch.Tensor, threads: int, *, int8: bool)
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
-    def run(picture: Floats) -> Floats:
-        image = np.ascontiguousarray(picture.transpose(0, 3, 1, 2))
+    def run(pixels: Floats) -> Floats:
+        image = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
         return np.asarray(session.run(None, {"image": image})[0]).transpose(0, 2, 3, 1)
 
     return run

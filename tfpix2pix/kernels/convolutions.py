@@ -107,8 +107,7 @@ def unit_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     Returns:
         `(B, H - 3, W - 3, Cout)`.
     """
-    by_winograd = x.dtype != tf.bfloat16 and _within(_WINOGRAD, x, kernel)
-    return winograd(x, kernel) if by_winograd else tf.nn.conv2d(x, kernel, 1, "VALID")
+    return winograd(x, kernel) if _winograd_pays(_WINOGRAD, x, kernel) else tf.nn.conv2d(x, kernel, 1, "VALID")
 
 
 def same_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -121,7 +120,7 @@ def same_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     Returns:
         `(B, H, W, Cout)`.
     """
-    if x.dtype != tf.bfloat16 and _within(_WINOGRAD_OF_3, x, kernel) and not _within(_TOO_FEW_OF_3, x, kernel):
+    if _winograd_pays(_WINOGRAD_OF_3, x, kernel) and not _within(_TOO_FEW_OF_3, x, kernel):
         return winograd(tf.pad(x, _MARGIN), kernel)
     return tf.nn.conv2d(x, kernel, 1, "SAME")
 
@@ -233,6 +232,11 @@ def _patches(large: tf.Tensor) -> tf.Tensor:
     """Returns what each output pixel of a convolution reads: `(B, 2H, 2W, C)` -> `(B * H * W, 16 * C)`."""
     patches = windows(tf.pad(large, _MARGIN), 4, 2, taps_first=False)
     return tf.reshape(patches, (-1, 16 * large.shape[-1]))
+
+
+def _winograd_pays(limits: tuple[int, int], x: tf.Tensor, kernel: tf.Tensor) -> bool:
+    """Tells whether Winograd's method is the faster one; in bfloat16 a plain convolution is, and it rounds less."""
+    return x.dtype != tf.bfloat16 and _within(limits, x, kernel)
 
 
 def _within(limits: tuple[int, int], x: tf.Tensor, kernel: tf.Tensor, stride: int = 1) -> bool:

@@ -176,16 +176,16 @@ class Trainer:
         self.step, corrupt = checkpoint.restore(self.run.checkpoints, self.model.named_variables())
         for line in corrupt:
             _logger.warning("%s; the one before it is used.", line)
-        if 0 < self.step < self.total_steps:
-            _logger.info("Resuming at step %s of %s.", f"{self.step:,}", f"{self.total_steps:,}")
-        elif self.step == self.total_steps:
-            _logger.info("This run has all of its %s steps: nothing to train.", f"{self.total_steps:,}")
         if self.step > self.total_steps:
             raise ConfigError(
                 f"{self.run.folder} was trained for {self.step:,} steps already, which is more than `steps` "
                 f"{self.total_steps:,}. Give at least as many, or another folder."
             )
-        if self.step == 0 and self.config.run.init_from is not None:
+        if self.step == self.total_steps:
+            _logger.info("This run has all of its %s steps: nothing to train.", f"{self.total_steps:,}")
+        elif self.step:
+            _logger.info("Resuming at step %s of %s.", f"{self.step:,}", f"{self.total_steps:,}")
+        elif self.config.run.init_from is not None:
             for line in networks.initialize_from(self.model, self.config.run.init_from):
                 _logger.info("%s", line)
 

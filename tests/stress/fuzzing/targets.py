@@ -38,12 +38,8 @@ _ENCODINGS = [
     *(RGB, RGB, RGB, Encoding(channels=1), Encoding(dtype="uint16"), Encoding(channels=6)),
     Encoding(channels=1, dtype="float32", value_range=(-10.0, 300.0)),
 ]
-_MISFITS = (
-    "but this side's",
-    "NaN",
-    "an animation of",
-    "a stack of",
-)  # what is refused though nothing is wrong with the file
+# What is refused though nothing is wrong with the file.
+_MISFITS = ("but this side's", "NaN", "an animation of", "a stack of")
 _NAMES = ["a", "with space", "ü", "-n", "%s{0}", "'\"&<b>", "x" * 200, "two\nlines", "#", "a.tar", "CON", "\udcff"]
 
 
@@ -123,9 +119,8 @@ class Loaders:
             require(0 < image.shape[0] * image.shape[1] <= MAX_PIXELS, f"decoded to {image.shape}")
         if problem is None:
             require(image is not None, "nothing is wrong with it, and it can't be decoded in the graph")
-            same = image.shape == read.shape and np.allclose(
-                image, read, rtol=0, atol=1e-30
-            )  # TensorFlow makes 1e-40 0
+            # TensorFlow makes 1e-40 0.
+            same = image.shape == read.shape and np.allclose(image, read, rtol=0, atol=1e-30)
             require(same, f"decoded to {read.shape}, in the graph to other pixels, {image.shape}")
             size = images.header(file).size
             require(read.shape[:2] == size, f"its header says {size}, decoded to {read.shape}")
