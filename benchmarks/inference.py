@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,11 +21,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import results
+from taking_turns import Contender, take_turns
 
 Floats = npt.NDArray[np.float32]
 Translate = Callable[[Floats], Floats]
 
-PAUSE = 0.3  # seconds between turns: a library's threads go on spinning for a while after their last work
 LITE = ("float32", "float16", "dynamic", "int8")
 # Of these the fastest is the peer; they run in the environment with PyTorch. ONNX Runtime takes what PyTorch exports.
 PEERS = (
@@ -111,51 +110,11 @@ def contend(name: str, folder: Path, threads: int) -> None:
         for _ in range(int(line)):
             translate(image)
         print(time.perf_counter() - started, flush=True)
+        if not int(line):
+            break
 
 
-class Contender:
-    """A process that runs as many images as it is told."""
-
-    def __init__(self, python: str, name: str, folder: Path, threads: int) -> None:
-        command = [python, __file__, "--contender", name, "--folder", str(folder), "--threads", str(threads)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        self.difference = self._read()
-        self.seconds(1)
-        self.count = 1
-
-    def _read(self) -> float:
-        assert self.process.stdout
-        return float(self.process.stdout.readline())
-
-    def seconds(self, count: int) -> float:
-        """Returns the seconds of one image."""
-        assert self.process.stdin
-        self.process.stdin.write(f"{count}\n")
-        self.process.stdin.flush()
-        return self._read() / count
-
-    def close(self) -> None:
-        """Lets the process end."""
-        assert self.process.stdin
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def compare(contenders: dict[str, Contender], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Returns the seconds an image of each round."""
-    for contender in contenders.values():
-        contender.count = max(2, round(seconds / contender.seconds(2)))
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, contender in contenders.items():
-            time.sleep(PAUSE)
-            times[name].append(contender.seconds(contender.count))
-    return times
-
-
-def result(filters: int, size: int, threads: int, running: dict[str, Contender], times: dict[str, list[float]]) -> Any:
+def result(filters: int, size: int, threads: int, running: list[Contender], times: dict[str, list[float]]) -> Any:
     """Returns what was measured as `results.add` keeps it."""
     return {
         "benchmark": "inference",
@@ -167,11 +126,11 @@ def result(filters: int, size: int, threads: int, running: dict[str, Contender],
         "machine": results.machine(),
         "contenders": [
             {
-                "name": name,
-                "seconds": [round(value, 5) for value in own],
-                "mean_difference": float(f"{running[name].difference:.2g}"),
+                "name": one.name,
+                "seconds": [round(value, 5) for value in times[one.name]],
+                "mean_difference": float(f"{float(one.greeting):.2g}"),
             }
-            for name, own in times.items()
+            for one in running
         ],
     }
 
@@ -200,14 +159,17 @@ def main() -> None:
             pythons = dict.fromkeys(prepare(folder, filters, arguments.size), sys.executable)
             if arguments.torch_python:
                 pythons |= dict.fromkeys(PEERS, arguments.torch_python)
-            contenders = {name: Contender(python, name, folder, arguments.threads) for name, python in pythons.items()}
-            times = compare(contenders, arguments.rounds, arguments.seconds)
-            found = result(filters, arguments.size, arguments.threads, contenders, times)
+            shared = ["--folder", str(folder), "--threads", str(arguments.threads)]
+            running = [
+                Contender(name, [python, __file__, "--contender", name, *shared]) for name, python in pythons.items()
+            ]
+            times = take_turns(running, arguments.rounds, arguments.seconds)
+            found = result(filters, arguments.size, arguments.threads, running, times)
             print(results.inference([found]), flush=True)
             if arguments.output:
                 results.add(arguments.output, found)
-            for contender in contenders.values():
-                contender.close()
+            for one in running:
+                one.end()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn import functional
+from torch_networks import UNet
 
 Floats = npt.NDArray[np.float32]
 Translate = Callable[[Floats], Floats]
@@ -20,47 +20,22 @@ def network(folder: Path) -> nn.Module:
     """Returns the U-Net with the weights of the Keras model."""
     stored = np.load(folder / "weights.npz")
     weights = iter([torch.from_numpy(stored[name]) for name in stored.files])
+    net = UNet(np.load(folder / "image.npy").shape[1], filters=stored[stored.files[0]].shape[-1])
 
-    def convolution(*, up: bool, bias: bool) -> nn.Module:
-        kernel = next(weights).permute(3, 2, 0, 1)  # Keras has (h, w, in, out), or (h, w, out, in) where it goes up
-        kind = nn.ConvTranspose2d if up else nn.Conv2d
-        layer = kind(kernel.shape[not up], kernel.shape[up], 4, stride=2, padding=1, bias=bias)
-        layer.weight.data = kernel.contiguous()
-        if bias:
-            layer.bias.data = next(weights)
-        return layer
+    def fill(convolution: nn.Conv2d | nn.ConvTranspose2d, norm: nn.InstanceNorm2d | None = None) -> None:
+        # Keras has (h, w, in, out), or (h, w, out, in) where it goes up.
+        convolution.weight.data = next(weights).permute(3, 2, 0, 1).contiguous()
+        if convolution.bias is not None:
+            convolution.bias.data = next(weights)
+        if norm is not None:
+            norm.weight.data, norm.bias.data = next(weights), next(weights)
 
-    def normalization() -> nn.Module:
-        gamma, beta = next(weights), next(weights)
-        layer = nn.InstanceNorm2d(len(gamma), affine=True)
-        layer.weight.data, layer.bias.data = gamma, beta
-        return layer
-
-    class UNet(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            # One convolution a level down and up; all but four of them are followed by gamma and beta.
-            depth = (len(stored.files) + 5) // 6
-            self.first = convolution(up=False, bias=True)
-            self.down = nn.ModuleList(
-                nn.Sequential(convolution(up=False, bias=False), normalization()) for _ in range(depth - 2)
-            )
-            self.innermost = convolution(up=False, bias=True)
-            self.up = nn.ModuleList(
-                nn.Sequential(convolution(up=True, bias=False), normalization()) for _ in range(depth - 1)
-            )
-            self.last = convolution(up=True, bias=True)
-
-        def forward(self, x: Any) -> Any:
-            skips = [self.first(x)]
-            for layer in self.down:
-                skips.append(layer(functional.leaky_relu(skips[-1], 0.2)))
-            x = self.innermost(functional.leaky_relu(skips[-1], 0.2))
-            for layer in self.up:
-                x = torch.cat([layer(torch.relu(x)), skips.pop()], 1)
-            return torch.tanh(self.last(torch.relu(x)))
-
-    return UNet().eval()
+    for convolution, norm in zip(net.down, [None, *net.down_norms, None], strict=True):
+        fill(convolution, norm)
+    for convolution, norm in zip(net.up, net.up_norms, strict=True):
+        fill(convolution, norm)
+    fill(net.last)
+    return net.eval()
 
 
 def translate(name: str, folder: Path, threads: int) -> Translate:

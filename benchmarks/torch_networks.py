@@ -38,7 +38,7 @@ class UNet(nn.Module):
         x = skips.pop()
         for level, (layer, norm) in enumerate(zip(self.up, self.up_norms, strict=True)):
             x = norm(layer(torch.relu(x)))
-            x = functional.dropout(x, 0.5) if level < 3 else x
+            x = functional.dropout(x, 0.5, self.training) if level < 3 else x
             x = torch.cat([x, skips.pop()], 1)
         return torch.tanh(self.last(torch.relu(x)))
 

@@ -17,9 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -34,6 +32,7 @@ import keras
 import layer_times
 import results
 import tensorflow as tf
+from taking_turns import Contender, take_turns
 
 from tfpix2pix.models import patchgan_discriminator, unet_generator
 from tfpix2pix.models.multiscale import multiscale_discriminator
@@ -56,39 +55,6 @@ AUTOCAST = {
     results.HALF + name: (["--autocast", *own], kept) for name, (own, kept) in TORCH.items() if "typical" not in name
 }
 TORCH |= AUTOCAST
-PAUSE = 0.3  # seconds between turns: a library's threads go on spinning for a while after their last work
-
-
-class Contender:
-    """A process that runs as many steps as it is told."""
-
-    def __init__(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> None:
-        self.name = name
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | (environment or {})
-        )
-        self.version = self._answer()
-
-    def seconds(self, count: int) -> float:
-        """Runs `count` steps; returns the seconds of one."""
-        time.sleep(PAUSE)
-        return float(self._ask(count)) / count
-
-    def peak_memory(self) -> float:
-        """Ends the process; returns the most memory that it had, MB."""
-        return float(self._ask(0))
-
-    def _ask(self, count: int) -> str:
-        assert self._process.stdin is not None
-        print(count, file=self._process.stdin, flush=True)
-        return self._answer()
-
-    def _answer(self) -> str:
-        assert self._process.stdout is not None
-        answer = self._process.stdout.readline().strip()
-        if not answer:
-            raise SystemExit(f"{self.name} ended without an answer; see above")
-        return answer
 
 
 def start(name: str, recipe: str, size: int, filters: int, batch_size: int, torch_python: str) -> Contender:
@@ -133,13 +99,8 @@ def compare(
 ) -> results.Result:
     """Lets contenders take turns."""
     running = [start(name, recipe, size, filters, batch_size, flags.torch_python) for name in names]
-    counts = {one.name: max(1, round(flags.seconds / one.seconds(2))) for one in running}
-    times: dict[str, list[float]] = {name: [] for name in names}
-    rates = []
-    for _ in range(flags.rounds):
-        for one in running:
-            times[one.name].append(one.seconds(counts[one.name]))
-        rates.append(layer_times.matmul_gflops())
+    rates: list[float] = []
+    times = take_turns(running, flags.rounds, flags.seconds, lambda: rates.append(layer_times.matmul_gflops()))
     return {
         "benchmark": "bfloat16" if flags.bfloat16 else "train_step",
         "recipe": recipe,
@@ -152,9 +113,9 @@ def compare(
         "contenders": [
             {
                 "name": one.name,
-                "version": one.version,
+                "version": one.greeting,
                 "seconds": [round(value, 5) for value in times[one.name]],
-                "peak_mb": round(one.peak_memory()),
+                "peak_mb": round(float(one.end())),
             }
             for one in running
         ],

@@ -1,8 +1,7 @@
-"""A data set of your own, drawn by a function. Run: python examples/custom_dataset.py [STEPS] [RUN]."""
-
-import sys
+"""A data set of your own, drawn by a function. Run: python examples/custom_dataset.py --help."""
 
 import numpy as np
+import tyro
 
 import tfpix2pix as tp
 
@@ -19,8 +18,8 @@ def draw(index, size=64):
     return blurred.astype(np.uint8), sharp.astype(np.uint8)
 
 
-def main(steps=2000, run="runs/custom_dataset", size=64):
-    """Any object with `names`, `sides` and `load` is a source; `Generated` makes one of a function."""
+def main(steps: int = 2000, run: str = "runs/custom_dataset", size: int = 64):
+    """Trains on it; a source has `names`, `sides` and `load`, and `Generated` makes one of a function."""
     names = [f"discs {number}" for number in range(120)]
     train = tp.datasets.Generated(draw, names[:100])
     val = tp.datasets.Generated(lambda index: draw(100 + index), names[100:])
@@ -31,4 +30,4 @@ def main(steps=2000, run="runs/custom_dataset", size=64):
 
 
 if __name__ == "__main__":
-    print(main(int(sys.argv[1]) if sys.argv[1:] else 2000, *sys.argv[2:3]).samples)
+    print(tyro.cli(main).samples)

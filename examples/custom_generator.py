@@ -1,8 +1,7 @@
-"""A generator of your own, from Keras layers alone. Run: python examples/custom_generator.py [STEPS] [RUN]."""
-
-import sys
+"""A generator of your own, from Keras layers alone. Run: python examples/custom_generator.py --help."""
 
 import keras
+import tyro
 
 import tfpix2pix as tp
 
@@ -26,11 +25,11 @@ def generator(shape, filters=32):
     return keras.Model(image, keras.layers.Conv2D(shape[-1], 3, padding="same", activation="tanh")(x), name="mine")
 
 
-def main(steps=2000, run="runs/custom_generator", size=64):
+def main(steps: int = 2000, run: str = "runs/custom_generator", size: int = 64):
     """Trains it on drawn facades with L1 alone."""
     model = tp.Pix2Pix(generator((size, size, 3)), losses=[tp.losses.L1()])
     return tp.Trainer(model, tp.datasets.load("synthetic", image_size=size), run=run, steps=steps).train()
 
 
 if __name__ == "__main__":
-    print(main(int(sys.argv[1]) if sys.argv[1:] else 2000, *sys.argv[2:3]).samples)
+    print(tyro.cli(main).samples)

@@ -1,8 +1,7 @@
-"""A loss term of your own: outputs with the edges of the target. Run: python examples/custom_loss.py [STEPS] [RUN]."""
-
-import sys
+"""A loss term of your own: outputs with the edges of the target. Run: python examples/custom_loss.py --help."""
 
 import tensorflow as tf
+import tyro
 
 import tfpix2pix as tp
 
@@ -16,7 +15,7 @@ class Edges(tp.losses.Loss):
         return tf.add_n([tp.losses.mean_per_example(tf.abs(target - output)) for target, output in pairs])
 
 
-def main(steps=2000, run="runs/custom_loss", size=64):
+def main(steps: int = 2000, run: str = "runs/custom_loss", size: int = 64):
     """Trains on drawn facades; the term stands as g_edges in history, plots and TensorBoard."""
     shape = (size, size, 3)
     model = tp.Pix2Pix(
@@ -30,4 +29,4 @@ def main(steps=2000, run="runs/custom_loss", size=64):
 
 
 if __name__ == "__main__":
-    print(main(int(sys.argv[1]) if sys.argv[1:] else 2000, *sys.argv[2:3]).samples)
+    print(tyro.cli(main).samples)

@@ -1,13 +1,12 @@
-"""Training by Keras alone: compile, fit, callbacks. Run: python examples/plain_keras.py [EPOCHS] [FILE]."""
-
-import sys
+"""Training by Keras alone: compile, fit, callbacks. Run: python examples/plain_keras.py --help."""
 
 import keras
+import tyro
 
 import tfpix2pix as tp
 
 
-def main(epochs=20, file="generator.keras", size=64):
+def main(epochs: int = 20, file: str = "generator.keras", size: int = 64):
     """Trains on drawn facades and keeps the generator; Keras's own callbacks look on."""
     shape = (size, size, 3)
     data = tp.datasets.load("synthetic", image_size=size)
@@ -31,4 +30,4 @@ def main(epochs=20, file="generator.keras", size=64):
 
 
 if __name__ == "__main__":
-    print(main(int(sys.argv[1]) if sys.argv[1:] else 20, *sys.argv[2:3])["val_g_l1"])
+    print(tyro.cli(main)["val_g_l1"])

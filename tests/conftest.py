@@ -1,5 +1,6 @@
 """What all tests share: two logical CPUs, same bits every time, little networks and runs."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -25,7 +26,9 @@ from tests.folders import draw_photo, save
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
 tf.config.experimental.enable_op_determinism()
-
+# A quarter of the time would go into optimising graphs that run a few times; commands that tests start keep it.
+gc.set_threshold(50_000, 20, 100)  # tracing a step makes a million objects
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 FAST = "not slow and not browser and not stress"  # as in setup.cfg
 
@@ -38,6 +41,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure():
     shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _keep_earlier_modules_out_of_garbage_collection():
+    """TensorFlow keeps the graphs of all steps, and looking through them over and over took a sixth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

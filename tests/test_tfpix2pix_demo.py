@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines import npm
+from pipelines import console, npm
 from pipelines.npm import Package
 from pipelines.spec import RGB, Encoding
 from tests.demo import stand_in, write_export
@@ -97,7 +97,7 @@ def test_npm_without_a_network(tmp_path, cache, monkeypatch):
 
 def test_no_npm_at_all(cache, monkeypatch):
     monkeypatch.setattr(npm, "is_installed", lambda: False)
-    with pytest.raises(ConfigError, match=r'pip install "tfpix2pix\[web\]".*Node\.js'):
+    with pytest.raises(ConfigError, match=re.escape(console.install("web")) + r".*Node\.js"):
         runtime.folder()
 
 

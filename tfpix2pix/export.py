@@ -25,8 +25,9 @@ class ExportConfig:
     run: Annotated[Path, tyro.conf.arg(aliases=["--model"])]
     """A run's folder, or a .keras file."""
     output: Path
-    """Folder of the export, such as saved_models/NAME: new, empty, or an export, to which a version is added. The
-    folder above is the one that a server mounts: its configuration is written there, where it is missing."""
+    """Folder of the export, such as saved_models/NAME: new, empty, or an export, to which a version is added. Its
+    parent is what a server mounts: models.config, batching.config and compose.yaml are written there, unless they
+    exist."""
     formats: tuple[str, ...] = DEFAULT
     """What to write; web is a page to draw on, for any host of plain files, with tflite_float16."""
     generator: Literal["final", "best"] = "final"
@@ -101,10 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if result.examples:
         print(f"Examples for the drawing page: {config.output / 'examples'}, {result.examples} of the data set")
     print(f"Exported: {config.output}{version}  Card: {config.output / 'MODEL_CARD.md'}")
-    print(f"Next: python -m tfpix2pix.translate --model={config.output} --input=FOLDER --output=FOLDER")
     if "web" in config.formats:
         print(f"Page: {config.output / 'web'}, for any host of plain files; here: ", end="")
         print(f"python -m tfpix2pix.demo --model={config.output}")
+    print(f"Next: python -m tfpix2pix.translate --model={config.output} --input=FOLDER --output=FOLDER")
     return 0
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.facade.canvas import Canvas
-from pipelines.facade.layout import CLASSES, Layout, build_layout, paint_labels
+from pipelines.facade.kinds import CLASSES
+from pipelines.facade.layout import Layout, build_layout, paint_labels
 from pipelines.facade.light import developed, lit
 from pipelines.facade.parts import PAINTERS
 

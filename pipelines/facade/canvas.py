@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipelines.facade.layout import GRID, KINDS, Colour
+from pipelines.facade.kinds import KINDS, Colour
+from pipelines.facade.layout import GRID
 
 Floats = npt.NDArray[np.floating[Any]]
 Region = tuple[slice, slice]  # rows, columns

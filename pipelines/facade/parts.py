@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from pipelines.facade.canvas import Canvas, Floats, Region, mix, rgb
-from pipelines.facade.layout import GRID, KINDS, Part
+from pipelines.facade.kinds import KINDS
+from pipelines.facade.layout import GRID, Part
 
 # Size of a stone in grid units (height, length), share of a course by which every second one is shifted, joint width,
 # how much stones differ, how dark (or light) the joint is.

@@ -33,9 +33,9 @@ def _of_duplicates(report: Mapping[str, Any]) -> Iterator[str]:
     for split, count in found["also_in_train"].items():
         total = report["splits"][split]["looked_at"]
         if count:
-            yield f"{count:,} of {total:,} {split} pairs are in train too, or nearly so: scores on {split} flatter."
+            yield f"{count:,} of {total:,} {split} pairs (or near-duplicates) are in train too: {split} scores flatter."
     if len(report["sizes"]) > 1 and not found["across"]:
-        yield "No pair is in two splits, nor nearly so."
+        yield "No pair, and no near-duplicate of one, is in two splits."
     if found["within"]:
         yield f"{_count(len(found['within']), 'set')} of duplicates or near-duplicates within a split."
 

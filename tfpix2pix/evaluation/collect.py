@@ -120,7 +120,7 @@ def open_pairs(data: DataConfig, split: str, model: Model, most: int = 0) -> Pai
     """
     kinds = {model.input_encoding.kind, model.target_encoding.kind}
     data = dataclasses.replace(data, one_hot="labels" in kinds)
-    if data.task == "edges":  # lines are drawn at the size that training enlarges to, or without jitter at its own
+    if data.task == "edges" and split == "train":  # otherwise drawn at the size that training crops from
         data = dataclasses.replace(data, jitter=0)
     sources = open_data(data)
     if split not in sources:
@@ -164,9 +164,16 @@ def collect(model: Model, pairs: Pairs, noise_seed: int | None) -> Samples:
 
 def training_inputs(pairs: Pairs, most: int) -> Images:
     """Returns evenly spaced inputs that were trained on: uint8 `(N, H, W, 3)`, at most so many."""
-    indices = spread(range(len(pairs.training.names)), most)
-    batches = _batches(pairs.training, pairs.preprocessing, indices, "reading training inputs")
-    return np.stack([_displayable(batch["input"], pairs.encodings[0]) for batch in batches])
+    indices, prepared = spread(range(len(pairs.training.names)), most), pairs.preprocessing
+    height, width = prepared.size
+    top, left = 0, 0
+    if pairs.data.task == "edges":  # drawings can't be resized: the middle of what training crops from
+        full = prepared.enlarged
+        top, left = ((larger - size) // 2 for larger, size in zip(full, prepared.size, strict=True))
+        prepared = dataclasses.replace(prepared, height=full[0], width=full[1])
+    batches = _batches(pairs.training, prepared, indices, "reading training inputs")
+    inputs = (batch["input"][:, top : top + height, left : left + width] for batch in batches)
+    return np.stack([_displayable(image, pairs.encodings[0]) for image in inputs])
 
 
 def class_maps(pairs: Pairs, side: str) -> Classes:

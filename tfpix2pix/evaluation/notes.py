@@ -18,8 +18,8 @@ from tfpix2pix.metrics.metric import MetricRow
 _SAME = ("dataset", "split", "direction", "task", "image_size", "resize")
 _PUBLISHED = (
     "The paper found L1 alone better at photo -> labels (table 6, Cityscapes; per-pixel accuracy/class accuracy/IoU: "
-    "L1 .86/.42/.35, cGAN .74/.28/.22, L1+cGAN .83/.36/.29). Whether that holds here, a comparison with an evaluation "
-    "of a run with the other objective tells."
+    "L1 .86/.42/.35, cGAN .74/.28/.22, L1+cGAN .83/.36/.29). To see whether that holds here, evaluate a run with the "
+    "other objective and compare the two."
 )
 NETWORK_WANTED = (
     "Where inputs are label maps, how well the photos show them can be measured (FCN-score). That needs a "

@@ -88,7 +88,7 @@ class Evaluation:
     def table(self) -> str:
         """Returns the rows for a terminal, in aligned columns."""
         with_real = any(row.real is not None for row in self.rows)
-        lines = [["", "value", "95 % interval", "", *(["targets"] if with_real else [])]]
+        lines = [["", "value", "95 % interval", "better", *(["targets"] if with_real else [])]]
         for row in self.rows:
             interval = "-"
             if row.low is not None and row.high is not None:

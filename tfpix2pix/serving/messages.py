@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipelines.console import install
 from tfpix2pix.errors import ConfigError
 
 MISSING = (
-    "TensorFlow Serving's messages (tensorflow_serving, grpc) are not installed: pip install 'tfpix2pix[serving]'. "
+    f"TensorFlow Serving's messages (tensorflow_serving, grpc) are not installed: {install('serving')}. "
     "Where TensorFlow is there as tensorflow-cpu, instead of a second TensorFlow beside it: "
     "pip install grpcio && pip install --no-deps tensorflow-serving-api"
 )
