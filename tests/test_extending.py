@@ -36,7 +36,7 @@ def test_examples_are_short_and_use_public_names_only(file):
     assert len(text.splitlines()) < 40
     imported = {name.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import) for name in node.names}
     assert not any(isinstance(node, ast.ImportFrom) for node in ast.walk(ast.parse(text)))
-    assert imported <= {"sys", "keras", "numpy", "tensorflow", "tfpix2pix"}
+    assert imported <= {"keras", "numpy", "tensorflow", "tfpix2pix", "tyro"}
     assert "tp._" not in text
 
 

@@ -165,13 +165,13 @@ def test_the_terminal_has_the_table_and_where_all_lies(run, truth_teller, tmp_pa
         == 0
     )
     lines = capsys.readouterr().out.strip().splitlines()
-    assert lines[0].split() == ["value", "95", "%", "interval", "targets"]
+    assert lines[0].split() == ["value", "95", "%", "interval", "better", "targets"]
     row = next(line for line in lines if line.startswith("FCN IoU"))
     assert row.endswith("1.0000")
     assert "↑" in row
     assert next(line for line in lines if line.startswith("PSNR, dB")).endswith("-")
     assert str(tmp_path / "o" / "index.html") in lines[-1]
-    assert str(tmp_path / "o" / "evaluation.json") in lines[-1]
+    assert str(tmp_path / "o" / "evaluation.json") in lines[-2]
     assert Evaluation.read(tmp_path / "o" / "evaluation.json").names == ("0", "2", "5", "8")
 
 

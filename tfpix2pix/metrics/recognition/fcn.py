@@ -10,8 +10,6 @@ import tensorflow as tf
 
 from tfpix2pix.models.layers import SeededInitializers
 
-STRIDE = 16  # of the coarsest maps: heights and widths are multiples of it
-
 
 def fully_convolutional(classes: int, base_filters: int = 32, seed: int | None = None) -> keras.Model:
     """Builds an encoder to 1/16 of the size with dilated convolutions, and a decoder with skips.

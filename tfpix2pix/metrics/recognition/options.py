@@ -12,7 +12,7 @@ from tfpix2pix.flags import Size
 
 NETWORK, CARD = "segmentation.keras", "segmentation.json"
 OLD_NETWORK, OLD_CARD = "recogniser.keras", "recogniser.json"  # of version 0.1
-_STRIDE = 16  # see `fcn.STRIDE`, which costs an import of TensorFlow
+_STRIDE = 16  # of the coarsest maps: heights and widths are multiples of it
 
 
 @dataclass(frozen=True)
